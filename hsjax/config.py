@@ -1,0 +1,268 @@
+"""The base config: every key there is, with its default, and the checks that stop a run before any work.
+
+A config file (`configs/NAME.py`) starts from `base()`, adds stages made by `train_stage`, `export_stage` and
+`report_stage`, and changes values. Adding a key anywhere else is an error, so a misspelt key cannot be ignored.
+"""
+
+import difflib
+import enum
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import ml_collections
+
+from hsjax.types import UserError
+
+ConfigDict = ml_collections.ConfigDict
+
+
+class StageKind(enum.Enum):
+    """What a stage does. TRAIN runs for every protocol and seed; the others once."""
+
+    TRAIN = "train"
+    EXPORT = "export"
+    REPORT = "report"
+
+
+def base() -> ConfigDict:
+    """Every key outside the stages. Comments give units and meaning."""
+    return ConfigDict(
+        {
+            "name": "",  # of the experiment; run folder and report carry it
+            "command": "",  # how a user starts it
+            "seeds": (0,),  # initial weights, data order, dropout; splits are the same for all seeds
+            "protocols": ("grouped",),  # paper, grouped
+            "dispatch": "auto",  # steps, scan: how epochs reach the device (train.loop.Dispatch)
+            "data": {
+                "name": "synthetic",  # synthetic, physionet2016
+                "root": "",  # folder of the official distributions; empty: the environment variable HSJAX_DATA
+                "split_seed": 0,
+                "synthetic": {
+                    "subjects": 200,
+                    "recordings_per_subject": 2,
+                    "seconds": 10.0,  # mean duration of a recording
+                    "sample_rate": 4000,  # Hz
+                    "task": "binary",  # binary: normal, abnormal; condition: AS, MR, MS, MVP, N
+                    "noise": 1.0,  # scales breathing, ambient noise and artefacts
+                    "seed": 0,
+                },
+            },
+            # Fractions of segments (paper) or recordings (grouped); validation is taken from what is not test.
+            "split": {
+                "paper": {"test": 1 / 11, "validation": 0.1},  # Song et al.: 10:1
+                "grouped": {"test": 0.2, "validation": 0.15},
+            },
+            "prepare": {
+                "sample_rate": 2000,  # Hz
+                "window_seconds": 2.5,
+                "hop_seconds": 2.5,
+            },
+            "features": {
+                "name": "mfcc",
+                "band": {"order": 3, "low": 20.0, "high": 400.0},  # Butterworth band-pass, Hz
+                "n_mfcc": 13,
+                "n_fft": 256,  # samples at prepare.sample_rate
+                "hop_length": 50,
+                "n_mels": 26,
+                "fmin": 20.0,  # Hz
+                "fmax": 500.0,
+                "mel_scale": "htk",  # htk, slaney
+                "top_db": 80.0,
+            },
+            "evaluate": {
+                "bootstrap": 1000,  # resamples of groups behind every interval
+                "differences": (),  # pairs "a - b" of train stages to compare on the same test examples
+            },
+            "stages": {},  # by name, made by the functions below
+            "pipeline": (),  # names of the stages to run, in order; a stage not named here is left out
+        }
+    )
+
+
+def train_stage(model: str, **changes: Any) -> ConfigDict:
+    """A stage that trains one network.
+
+    Args:
+      model: name in `models.MODELS`.
+      **changes: of the keys below.
+    """
+    return _changed(
+        {
+            "kind": StageKind.TRAIN.value,
+            "model": model,
+            "objective": "supervised",  # supervised, distil
+            "teacher": "",  # distil: an earlier train stage, of the same protocol and seed
+            "temperature": 1.0,
+            "alpha": 1.0,  # weight of the true classes, 0 to 1
+            "scale_by_t2": False,
+            "epochs": 30,
+            "batch_size": 64,
+            "patience": 0,  # epochs without a new best before stopping; 0: never
+            "select": "auroc",  # validation metric that picks the best epoch: auroc, macc, accuracy
+            "class_weighting": "none",  # none, balanced
+            "optimizer": {
+                "rule": "adam",  # adam, adamw, sgd
+                "learning_rate": 1e-3,
+                "weight_decay": 0.0,
+                "schedule": "cosine",  # constant, cosine
+                "warmup_fraction": 0.05,  # of all steps
+                "clip_norm": 0.0,  # 0: none
+            },
+        },
+        changes,
+    )
+
+
+def export_stage(**changes: Any) -> ConfigDict:
+    """A stage that turns trained networks into files and holds them against the parity gate."""
+    return _changed(
+        {
+            "kind": StageKind.EXPORT.value,
+            "models": (),  # train stages to export
+            "protocol": "grouped",  # which of the trained ones is deployed
+            "seed": 0,
+            "calibration": 512,  # training windows that fix the int8 ranges, as many of each class
+            "threads": 1,  # latency is measured with these
+            "float_deviation": 1e-4,  # gate: largest deviation of float logits, relative to their largest
+            "int8_agreement": 0.99,  # gate: least fraction of test recordings with the same class
+            "int8_auroc_drop": 0.01,  # gate: largest loss of AUROC per recording
+        },
+        changes,
+    )
+
+
+def report_stage(**changes: Any) -> ConfigDict:
+    """The stage that writes the tables and the page."""
+    return _changed({"kind": StageKind.REPORT.value, "examples": 4}, changes)
+
+
+def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:
+    stage = ConfigDict(template)
+    refuse_unknown(ConfigDict(changes), stage, "")
+    stage.update(changes)
+    return stage
+
+
+TEMPLATES = {StageKind.TRAIN: lambda: train_stage(""), StageKind.EXPORT: export_stage, StageKind.REPORT: report_stage}
+
+Choice = TypeVar("Choice", bound=enum.Enum)
+
+
+def choice(kind: type[Choice], value: str, key: str) -> Choice:
+    """The member of an enum that a config value names.
+
+    Raises:
+      UserError: it names none.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise UserError(f"config.{key} is {value!r}; it must be one of {known}") from None
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """What to tell a user about a key that does not exist."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    hint = f"did you mean config.{near[0]}?" if near else f"known here: {', '.join(known)}"
+    return f"config.{key} does not exist; {hint}"
+
+
+def keys(config: ConfigDict, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all values."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict) and len(value):
+            yield from keys(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def refuse_unknown(config: ConfigDict, template: ConfigDict, prefix: str) -> None:
+    """Raise a UserError for the first key of `config` that `template` lacks."""
+    for name, value in config.items():
+        if name not in template:
+            raise UserError(unknown_key(f"{prefix}{name}", (f"{prefix}{known}" for known in template)))
+        if isinstance(template[name], ConfigDict) and name != "stages":
+            refuse_unknown(value, template[name], f"{prefix}{name}.")
+
+
+def stages(config: ConfigDict, kind: StageKind) -> dict[str, ConfigDict]:
+    """The stages of one kind in the pipeline, in its order."""
+    chosen = {name: config.stages[name] for name in config.pipeline}
+    return {name: stage for name, stage in chosen.items() if stage.kind == kind.value}
+
+
+def differences(config: ConfigDict) -> list[tuple[str, str]]:
+    """The pairs (a, b) of `config.evaluate.differences`, each written `a - b`."""
+    return [(a.strip(), b.strip()) for a, _, b in (pair.partition(" - ") for pair in config.evaluate.differences)]
+
+
+def validate(config: ConfigDict) -> None:
+    """Raise a UserError, saying what to do, for unknown keys and settings that contradict each other."""
+    refuse_unknown(config, base(), "")
+    for name, stage in config.stages.items():
+        kind = choice(StageKind, stage.get("kind", ""), f"stages.{name}.kind")
+        refuse_unknown(stage, TEMPLATES[kind](), f"stages.{name}.")
+    for name in config.pipeline:
+        if name not in config.stages:
+            raise UserError(f"config.pipeline names {name!r}; config.stages has {', '.join(config.stages.keys())}")
+    problems = list(_problems(config))
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _problems(config: ConfigDict) -> Iterator[str]:
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        yield f"config.seeds is {tuple(config.seeds)}; give one or more different integers from 0 on"
+    if not config.protocols or len(set(config.protocols)) < len(config.protocols):
+        yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
+    for name, parts in config.split.items():
+        if not all(0 < fraction < 1 for fraction in (parts.test, parts.validation)):
+            yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
+    prepare = config.prepare
+    if not 0 < prepare.hop_seconds <= prepare.window_seconds:
+        yield "config.prepare.hop_seconds must be positive and at most window_seconds, or samples would be skipped"
+    if config.evaluate.bootstrap < 100:
+        yield "config.evaluate.bootstrap must be at least 100 for a 95 % interval"
+    trained = stages(config, StageKind.TRAIN)
+    if not trained:
+        yield "config.pipeline has no train stage; name at least one"
+    for name, stage in trained.items():
+        yield from _train_problems(name, stage, list(trained))
+    for name, stage in stages(config, StageKind.EXPORT).items():
+        for model in stage.models:
+            if model not in trained:
+                yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
+        if not stage.models:
+            yield f"config.stages.{name}.models is empty; name train stages, or leave {name!r} out of config.pipeline"
+        if stage.protocol not in config.protocols:
+            yield f"config.stages.{name}.protocol is {stage.protocol!r}, which config.protocols does not run"
+        if stage.protocol == "paper":
+            yield (
+                f"config.stages.{name}.protocol is paper, which splits segments; exported files are scored on whole "
+                "recordings, so choose a protocol that keeps recordings whole"
+            )
+        if stage.seed not in config.seeds:
+            yield f"config.stages.{name}.seed is {stage.seed}, which config.seeds does not run"
+    for pair in differences(config):
+        if any(name not in trained for name in pair):
+            text = " - ".join(pair)
+            yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
+
+
+def _train_problems(name: str, stage: ConfigDict, order: list[str]) -> Iterator[str]:
+    key = f"config.stages.{name}"
+    distils = stage.objective == "distil"
+    if distils and stage.teacher not in order[: order.index(name)]:
+        yield f"{key}.teacher is {stage.teacher!r}; to distil, name a train stage before it in config.pipeline"
+    if not distils and stage.teacher:
+        yield f"{key} has a teacher but objective {stage.objective!r}; set objective=distil or leave teacher empty"
+    if stage.temperature <= 0:
+        yield f"{key}.temperature must be positive"
+    if not 0 <= stage.alpha <= 1:
+        yield f"{key}.alpha must lie between 0 and 1"
+    if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0:
+        yield f"{key} needs epochs and batch_size of at least 1 and a patience of at least 0"
+    if not stage.optimizer.learning_rate > 0:
+        yield f"{key}.optimizer.learning_rate must be positive"

@@ -1,0 +1,221 @@
+"""What the rooms hand to each other. No jax here: `predict` imports this on the device."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class UserError(Exception):
+    """The user can mend this; the message is one sentence that says how. `launch` prints it without a trace."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One recording, described before it is decoded.
+
+    Attributes:
+      id: unique within its dataset.
+      label: name of its class.
+      subset: sub-dataset, recording site or condition; empty where the dataset has none.
+      subject: who was recorded, None where the distribution does not say.
+      group: recordings of one group never cross splits (subject, or source recording). None where unknown.
+      sample_rate: Hz, as distributed.
+      num_samples: length at `sample_rate`.
+      path: the file, None for recordings that are rendered.
+      read: decodes the samples: float32, (time,), full scale 1. Module-level partial, so that it pickles.
+      annotation: reads the true heart states, int8 (time,) (see `data.synthetic.STATES`), None where unknown.
+    """
+
+    id: str
+    label: str
+    subset: str
+    subject: str | None
+    group: str | None
+    sample_rate: int
+    num_samples: int
+    path: pathlib.Path | None
+    read: Callable[[], np.ndarray]
+    annotation: Callable[[], np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Quarantined:
+    """A file that a dataset lists or contains and that no run may use, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Recordings read from one distribution.
+
+    Attributes:
+      name: as in `config.data.name`.
+      classes: names of the classes; a class's index is its integer label.
+      positive: the class whose detection sensitivity means, for two-class datasets; None otherwise.
+      synthetic: True stamps every row and page made from it.
+      recordings: the usable ones, sorted by id.
+      quarantined: the others.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    positive: str | None
+    synthetic: bool
+    recordings: tuple[Recording, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Fixed windows cut from recordings, on the host.
+
+    Attributes:
+      samples: float32 (n, window), at the prepared sample rate.
+      label: int32 (n,).
+      recording: int32 (n,), index into `Dataset.recordings`.
+      start: float64 (n,), seconds from the recording's beginning.
+    """
+
+    samples: np.ndarray
+    label: np.ndarray
+    recording: np.ndarray
+    start: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Indices of examples; disjoint, sorted, together at most all of them."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+class Batch(NamedTuple):
+    """One training batch on the device. A pytree.
+
+    Attributes:
+      inputs: features, (batch, ...).
+      label: int32 (batch,).
+      mask: float32 (batch,), 0 for padding. Masked examples count nowhere, not even as negatives.
+      weight: float32 (batch,), class or example weight; 1 where unused.
+      teacher_logits: (batch, classes) where the objective distils from cached logits, else None.
+    """
+
+    inputs: Any
+    label: Any
+    mask: Any
+    weight: Any
+    teacher_logits: Any = None
+
+
+class Outputs(NamedTuple):
+    """What every network returns, so that any loss meets any model. A pytree.
+
+    Attributes:
+      logits: (batch, classes).
+      embedding: (batch, dims), what the last linear layer sees.
+      taps: intermediate activations by name, for losses on hints and attention.
+    """
+
+    logits: Any
+    embedding: Any
+    taps: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunKey:
+    """Which model under which protocol: the key columns shared by all tidy tables.
+
+    Attributes:
+      dataset: its name, prefixed `synthetic` when it is (`synthetic` alone for the embedded one).
+      stage: name of the stage that trained the model.
+      fold: 0 without cross-validation.
+      split: train, validation or test.
+      variant: jax, tflite-float32, tflite-int8, onnx-float32, ...
+      input: samples or features.
+    """
+
+    dataset: str
+    protocol: str
+    stage: str
+    seed: int
+    fold: int = 0
+    split: str = "test"
+    variant: str = "jax"
+    input: str = "features"
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities of one model for one split.
+
+    Attributes:
+      unit: segment (one row a window) or recording (already aggregated).
+      recording: str (n,), recording ids.
+      start: float64 (n,), seconds; 0 for unit recording.
+      group: str (n,).
+      label: int32 (n,).
+      probabilities: float32 (n, classes).
+    """
+
+    key: RunKey
+    unit: str
+    classes: tuple[str, ...]
+    recording: np.ndarray
+    start: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultRow:
+    """One line of report/results.csv; the fields are its columns, in order.
+
+    Attributes:
+      unit: segment, recording, subject or model.
+      label: a class where the metric is of one class, else empty.
+      low: lower end of the 95 % interval, None where there is none.
+      n: how many units the value comes from.
+      n_groups: how many independent groups those units belong to.
+      volatile: 1 for times and memory, which differ from run to run.
+    """
+
+    dataset: str
+    protocol: str
+    stage: str
+    seed: int | str
+    fold: int | str
+    split: str
+    unit: str
+    variant: str
+    input: str
+    metric: str
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    n_groups: int | None = None
+    volatile: int = 0
+
+
+class CurveRow(NamedTuple):
+    """One line of report/curves.csv."""
+
+    dataset: str
+    protocol: str
+    stage: str
+    seed: int
+    fold: int
+    epoch: int
+    split: str
+    metric: str
+    value: float
