@@ -1,0 +1,1 @@
+"""Distributions to recordings to examples and their split. NumPy and SciPy only, never jax."""

@@ -1,0 +1,176 @@
+"""Audio files to samples: decode, resample, cut. `predict` imports this on the device: NumPy and codecs only."""
+
+import pathlib
+
+import numpy as np
+import soundfile
+from jaxtyping import Float, Float32, Int64
+
+from hsjax.types import UserError
+
+MAX_FRAMES = 2**28
+"""Longest recording that is decoded: 1 GiB as float32, 37 hours at 2 kHz, 1.7 hours at 44.1 kHz."""
+
+MIN_RATE = 50
+"""Hz. No recording of a heart is slower, so a lower rate is damage, which resampling would blow up."""
+
+_BLOCK_SAMPLES = 2**20
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream that was written without a length
+_UNKNOWN_BYTES = 2**32 - 1  # the size of `data` in a WAV that was written into a pipe
+
+
+class UnreadableAudio(UserError):  # noqa: N818, the field says what is wrong, not that something is
+    """No usable samples can be had from a file.
+
+    Attributes:
+      path: the file.
+      reason: why, without the path.
+    """
+
+    def __init__(self, path: pathlib.Path, reason: str):
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class _Forward(soundfile.SoundFile):
+    """Reads from beginning to end. The base class seeks after each read, which fails if the length is a lie."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def decode(path: pathlib.Path) -> tuple[Float32[np.ndarray, " time"], int]:
+    """Decodes a recording: WAV (8 to 64 bit, integer or float), FLAC, OGG and what else libsndfile reads.
+
+    Memory follows what the file holds, not what its header claims, and never exceeds a few times
+    `MAX_FRAMES` samples. A WAV or FLAC that ends before the length in its header is refused; an OGG has no
+    such length, so a cut one gives what is left of it.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Samples, full scale 1, the mean of all channels, and their rate in Hz.
+
+    Raises:
+      UnreadableAudio: no such file, not audio, damaged, truncated, too long or slow, without samples, or with
+        samples that are NaN or infinite.
+    """
+    try:
+        if not path.is_file():
+            raise UnreadableAudio(path, "is not a file" if path.exists() else "does not exist")
+        if path.stat().st_size == 0:
+            raise UnreadableAudio(path, "the file is empty")
+        if path.suffix.lower() == ".raw":  # for libsndfile: samples of a rate that the caller knows
+            raise UnreadableAudio(path, "has no header: convert it to WAV or FLAC")
+        with _Forward(path) as file:
+            return _read(path, file), file.samplerate
+    except OSError as error:
+        raise UnreadableAudio(path, f"cannot be opened: {error.strerror}") from error
+    except soundfile.LibsndfileError as error:
+        # Not str(error), which repeats the path: quarantine reports would differ between machines.
+        raise UnreadableAudio(path, f"cannot be decoded as audio: {error.error_string}") from error
+
+
+def _read(path: pathlib.Path, file: soundfile.SoundFile) -> Float32[np.ndarray, " time"]:
+    """Reads block by block until the sound ends or the claimed length is reached."""
+    claimed = file.frames
+    if MAX_FRAMES < claimed < _UNKNOWN_FRAMES:
+        raise UnreadableAudio(path, f"too long or damaged: its header claims {claimed} samples per channel")
+    if file.samplerate < MIN_RATE:
+        raise UnreadableAudio(path, f"its header claims a sample rate of {file.samplerate} Hz, below {MIN_RATE} Hz")
+    lacking = _lacking_bytes(path)
+    if lacking:
+        raise UnreadableAudio(path, f"truncated: {lacking} bytes of sound fewer than its header claims")
+    block_frames = max(1, _BLOCK_SAMPLES // file.channels)
+    blocks, frames = [], 0
+    while True:
+        block = file.read(block_frames, dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        if not np.isfinite(block).all():
+            raise UnreadableAudio(path, "holds samples that are NaN or infinite")
+        # float64, because the sum of two large float32 can overflow although their mean cannot.
+        mean = block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+        blocks.append(mean)
+        frames += len(block)
+        if frames > MAX_FRAMES:
+            raise UnreadableAudio(path, f"too long: more than {MAX_FRAMES} samples per channel")
+    if frames < claimed < _UNKNOWN_FRAMES:
+        raise UnreadableAudio(path, f"truncated: {frames} samples per channel, its header claims {claimed}")
+    if not frames:
+        raise UnreadableAudio(path, "holds no samples")
+    return np.concatenate(blocks)
+
+
+def _lacking_bytes(path: pathlib.Path) -> int:
+    """Returns by how many bytes a WAV's `data` chunk is shorter than it claims; libsndfile hides that."""
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return 0
+        file.seek(12)
+        while len(header := file.read(8)) == 8:
+            size = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                held = path.stat().st_size - file.tell()
+                return 0 if size == _UNKNOWN_BYTES else max(0, size - held)
+            file.seek(size + size % 2, 1)  # chunks are padded to an even length
+    return 0
+
+
+def resample(samples: Float[np.ndarray, " time"], from_rate: int, to_rate: int) -> Float32[np.ndarray, " resampled"]:
+    """Resamples with soxr's HQ recipe: linear phase, pass-band to 91 % of the lower Nyquist frequency.
+
+    Args:
+      samples: any unit.
+      from_rate: their rate, Hz.
+      to_rate: the wanted rate, Hz.
+
+    Returns:
+      About `time * to_rate / from_rate` samples; the very same ones if the rates are equal.
+    """
+    samples = samples.astype(np.float32, copy=False)
+    if from_rate == to_rate:
+        return samples
+    import soxr  # here, because a recording at the model's own rate needs no resampler on the device
+
+    return soxr.resample(samples, from_rate, to_rate, quality="HQ")
+
+
+def windows(
+    samples: Float[np.ndarray, " time"], window: int, hop: int
+) -> tuple[Float32[np.ndarray, "n {window}"], Int64[np.ndarray, " n"]]:
+    """Cuts a recording into windows of equal length.
+
+    Windows start at 0, `hop`, `2 * hop` and so on as long as they fit. What is left behind the last of them
+    is covered by one more, flush with the end, if it is at least half a window long, and dropped otherwise.
+    A recording shorter than one window becomes one window with zeros behind.
+
+    Args:
+      samples: at least one.
+      window: length of a window, samples.
+      hop: distance of starts, samples.
+
+    Returns:
+      The windows and the index of the first sample of each.
+
+    Raises:
+      ValueError: no samples, or `window` or `hop` below 1.
+    """
+    if not len(samples):
+        raise ValueError("a recording without samples has no windows")
+    if window < 1 or hop < 1:
+        raise ValueError(f"window and hop must be at least 1 sample, got {window} and {hop}")
+    samples = samples.astype(np.float32, copy=False)
+    if len(samples) < window:
+        samples = np.pad(samples, (0, window - len(samples)))
+    last = len(samples) - window
+    starts = np.arange(0, last + 1, hop, dtype=np.int64)
+    uncovered = last - starts[-1]
+    if 2 * uncovered >= window:
+        starts = np.append(starts, np.int64(last))
+    return np.lib.stride_tricks.sliding_window_view(samples, window)[starts], starts
