@@ -1,0 +1,76 @@
+"""A network as a pair of pure functions, and what it costs."""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from hsjax.types import Outputs
+
+Variables = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Pure `init` and `apply`; hashable, so that it can be a static argument of a jitted step.
+
+    Attributes:
+      module: the Linen module behind it.
+    """
+
+    module: nn.Module
+
+    def init(self, key: Array, inputs: Any) -> Variables:
+        """Fresh variables: `params`, and `batch_stats` where there is batch norm. `inputs` may be a shape."""
+        sample = jnp.zeros(inputs.shape, inputs.dtype)
+        return dict(jax.jit(self.module.init)(key, sample))
+
+    def apply(
+        self, variables: Variables, inputs: Array, train: bool = False, rngs: dict[str, Array] | None = None
+    ) -> tuple[Outputs, Variables]:
+        """Outputs, and the collections other than `params` as this call leaves them (unchanged without `train`)."""
+        mutable = [name for name in variables if name != "params"] if train else []
+        outputs, updates = self.module.apply(variables, inputs, train=train, rngs=rngs, mutable=mutable)
+        kept = {name: value for name, value in variables.items() if name != "params"}
+        return outputs, kept | dict(updates)
+
+
+def parameter_count(variables: Variables) -> int:
+    """Number of trained scalars."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def macs(network: Network, inputs: jax.ShapeDtypeStruct) -> int:
+    """Multiply-accumulates of one forward pass, counted in the traced graph: convolutions and matrix products.
+
+    Args:
+      network: in its plain form (the fast form hides convolutions behind elementwise operations).
+      inputs: shape and dtype of one batch; the count is for all of it.
+    """
+    variables = jax.eval_shape(network.init, jax.random.key(0), inputs)
+    jaxpr = jax.make_jaxpr(lambda v, x: network.apply(v, x)[0].logits)(variables, inputs)
+    return _macs(jaxpr.jaxpr)
+
+
+def _macs(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "jaxpr") or hasattr(p, "eqns")):
+            if hasattr(inner, "jaxpr"):
+                total += _macs(inner.jaxpr)
+            elif hasattr(inner, "eqns"):
+                total += _macs(inner)
+        name = equation.primitive.name
+        if name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            total += equation.outvars[0].aval.size * depth
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval
+            features_out = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+            total += equation.outvars[0].aval.size * (kernel.size // features_out)
+    return total
