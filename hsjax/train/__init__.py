@@ -1,0 +1,28 @@
+"""One functional train step for every objective, and the loop that drives it."""
+
+from hsjax.train.log import read as read_log
+from hsjax.train.loop import Dispatch, Fitted, fit, logits
+from hsjax.train.objectives import OBJECTIVES, Distil, Supervised
+from hsjax.train.optimizer import Optimizer, Rule, Schedule
+from hsjax.train.state import TrainState
+from hsjax.train.step import Learner, step
+from hsjax.train.weighting import Weighting, class_weights
+
+__all__ = [
+    "OBJECTIVES",
+    "Dispatch",
+    "Distil",
+    "Fitted",
+    "Learner",
+    "Optimizer",
+    "Rule",
+    "Schedule",
+    "Supervised",
+    "TrainState",
+    "Weighting",
+    "class_weights",
+    "fit",
+    "logits",
+    "read_log",
+    "step",
+]

@@ -1,0 +1,28 @@
+"""Training metrics as JSON lines, one per epoch."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+
+class MetricsLog:
+    """`metrics.jsonl`: rewritten whole and atomically after every epoch, so that it never holds half a line."""
+
+    def __init__(self, path: pathlib.Path, up_to_epoch: int):
+        """Continue the log at `path`; lines after `up_to_epoch` belong to work that is about to be repeated."""
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._rows = [row for row in map(json.loads, lines) if row["epoch"] <= up_to_epoch]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one epoch's metrics."""
+        self._rows.append(row)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
+        os.replace(partial, self._path)
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a finished log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

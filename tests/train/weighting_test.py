@@ -1,0 +1,15 @@
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+
+from hsjax.train import Weighting, class_weights
+
+
+def test_balanced_weights_are_sklearn_s(rng):
+    label = rng.choice(2, 100, p=[0.8, 0.2]).astype(np.int32)
+    weights = class_weights(label, 2, Weighting.BALANCED)
+    np.testing.assert_allclose(weights, compute_sample_weight("balanced", label), rtol=1e-6)
+    np.testing.assert_array_equal(class_weights(label, 2, Weighting.NONE), 1)
+
+
+def test_a_class_without_examples_changes_nothing():
+    np.testing.assert_allclose(class_weights(np.array([0, 0, 2], np.int32), 3, Weighting.BALANCED), [0.75, 0.75, 1.5])
