@@ -78,11 +78,23 @@ def max_pool(
       `(batch, height_out, width_out, channels)`.
     """
     strides = strides or window
-    if form is Form.PLAIN:
-        return nn.max_pool(x, window, strides, padding)
     pads = [(0, 0), *padding, (0, 0)]
+    if form is Form.PLAIN:
+        if tuple(padding) not in (_valid(), _same(x, window, strides)):
+            # TFLite's pools are VALID or SAME, and its converter turns any other padding into SAME, silently. Repeating
+            # the edge never changes a maximum.
+            x, padding = jnp.pad(x, pads, mode="edge"), _valid()
+        return nn.max_pool(x, window, strides, padding)
     padded = jnp.pad(x, pads, constant_values=-jnp.inf) if any(map(any, pads)) else x
     return _index_pool(padded, window, strides)
+
+
+def _valid() -> tuple[Pair, Pair]:
+    return ((0, 0), (0, 0))
+
+
+def _same(x: Array, window: Pair, strides: Pair) -> tuple[Pair, ...]:
+    return tuple(jax.lax.padtype_to_pads(x.shape[1:3], window, strides, "SAME"))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -36,23 +38,20 @@ def test_teacher_maps_have_the_sizes_that_give_the_paper_s_count():
     assert shapes == {"conv1": (7, 33, 32), "conv2": (7, 16, 64), "conv3": (7, 8, 128), "conv4": (7, 8, 128)}
 
 
-class FormsTest(chex.TestCase):
-    @chex.variants(with_jit=True, without_jit=True)
-    def test_equal_trees_values_and_gradients(self):
-        for name in EXPECTED:
-            fast, plain = (models.build(name, num_classes=2, form=form) for form in (Form.FAST, Form.PLAIN))
-            variables = plain.init(jax.random.key(0), MFCC)
-            chex.assert_trees_all_equal(variables, fast.init(jax.random.key(0), MFCC))
-            inputs = jax.random.normal(jax.random.key(1), (4, 13, 101))
+@pytest.mark.parametrize("name", EXPECTED)
+def test_forms_have_equal_trees_values_and_gradients(name):
+    fast, plain = (models.build(name, num_classes=2, form=form) for form in (Form.FAST, Form.PLAIN))
+    variables = plain.init(jax.random.key(0), MFCC)
+    chex.assert_trees_all_equal(variables, fast.init(jax.random.key(0), MFCC))
+    inputs = jax.random.normal(jax.random.key(1), (4, 13, 101))
 
-            def loss(v, network, x):
-                return jnp.sum(jnp.square(network.apply(v, x)[0].logits))
+    @functools.partial(jax.jit, static_argnums=1)
+    def loss(v, network):
+        return jax.value_and_grad(lambda w: jnp.sum(jnp.square(network.apply(w, inputs)[0].logits)))(v)
 
-            got, want = (
-                self.variant(lambda v, x, n=network: jax.value_and_grad(loss)(v, n, x))(variables, inputs)
-                for network in (fast, plain)
-            )
-            chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-4)
+    for got, want in zip(*(jax.tree.leaves(loss(variables, network)) for network in (fast, plain)), strict=True):
+        # Relative to the leaf: where two values of a window nearly tie, rounding decides which one gets the gradient.
+        np.testing.assert_allclose(got, want, atol=1e-3 * float(jnp.abs(want).max()))
 
 
 def test_apply_leaves_variables_alone():
