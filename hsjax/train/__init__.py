@@ -1,5 +1,6 @@
 """One functional train step for every objective, and the loop that drives it."""
 
+from hsjax.train.host_memory import keep_freed_memory
 from hsjax.train.log import read as read_log
 from hsjax.train.loop import Dispatch, Fitted, fit, logits
 from hsjax.train.objectives import OBJECTIVES, Distil, Supervised
@@ -22,6 +23,7 @@ __all__ = [
     "Weighting",
     "class_weights",
     "fit",
+    "keep_freed_memory",
     "logits",
     "read_log",
     "step",
