@@ -1,0 +1,125 @@
+"""TFLite files in LiteRT."""
+
+import contextlib
+import dataclasses
+import pathlib
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from hsjax.runtime import matrix_tiles, quiet
+from hsjax.runtime.session import Kernels, Session
+from hsjax.types import UserError
+
+CUSTOM = "CUSTOM"
+"""First part of the name that `operators` gives to an operator that is not one of TFLite's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantisation:
+    """int8 numbers for real ones: `real = scale * (int8 - zero_point)` (TFLite's quantisation specification)."""
+
+    scale: float
+    zero_point: int
+
+    def quantise(self, real: Float[np.ndarray, "*shape"]) -> Int8[np.ndarray, "*shape"]:
+        """The nearest int8, halves away from zero as in TFLite's own QUANTIZE, saturating at both ends."""
+        steps = real / np.float32(self.scale)
+        rounded = np.trunc(steps + np.copysign(np.float32(0.5), steps)) + np.float32(self.zero_point)
+        return np.clip(rounded, -128, 127).astype(np.int8)
+
+    def dequantise(self, quantised: Int8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """The real numbers that the int8 ones stand for, float32."""
+        return np.float32(self.scale) * (quantised.astype(np.float32) - np.float32(self.zero_point))
+
+
+class LiteRTSession(Session):
+    """A `.tflite` file."""
+
+    def __init__(self, path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType):
+        self._interpreter = _interpreter(path, threads, kernels, library)
+        source = _only(self._interpreter.get_input_details(), path, "inputs")
+        target = _only(self._interpreter.get_output_details(), path, "outputs")
+        self._input, self._output = source["index"], target["index"]
+        self._input_quantisation = _quantisation(source, path)
+        self._output_quantisation = _quantisation(target, path)
+        super().__init__(path, source["shape"].tolist(), target["shape"].tolist(), np.dtype(source["dtype"]))
+
+    def _set(self, batch: Float[np.ndarray, "n ..."]) -> None:
+        quantisation = self._input_quantisation
+        self._interpreter.set_tensor(self._input, quantisation.quantise(batch) if quantisation else batch)
+
+    def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+        self._set(batch)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output)
+        return self._output_quantisation.dequantise(output) if self._output_quantisation else output
+
+    def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
+        """As in Session."""
+        self._set(batch)
+        return self._interpreter.invoke
+
+
+def _interpreter(path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType) -> Any:
+    resolvers = library.OpResolverType
+    resolver = resolvers.BUILTIN_REF if kernels is Kernels.REFERENCE else resolvers.AUTO
+    tiles = contextlib.nullcontext() if kernels is Kernels.AUTO else matrix_tiles.refused()
+    try:
+        with tiles, quiet.native_stderr():
+            interpreter = library.Interpreter(
+                model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path} cannot be run by LiteRT, export it again: {reason}") from error
+    return interpreter
+
+
+def _only(details: list[dict[str, Any]], path: pathlib.Path, what: str) -> dict[str, Any]:
+    if len(details) != 1:
+        raise UserError(f"{path} has {len(details)} {what}; only models with one input and one output are run")
+    return details[0]
+
+
+def _quantisation(detail: dict[str, Any], path: pathlib.Path) -> Quantisation | None:
+    """How int8 values stand for real ones, None for float32."""
+    if detail["dtype"] == np.float32:
+        return None
+    scale, zero_point = detail["quantization"]
+    if detail["dtype"] != np.int8 or not scale > 0:
+        raise UserError(f"{path} has a {np.dtype(detail['dtype'])} input or output; only float32 and int8 are run")
+    return Quantisation(float(scale), int(zero_point))
+
+
+def operators(model: bytes) -> tuple[str, ...]:
+    """Names of the operators in a TFLite file, in order of execution, over all its subgraphs.
+
+    Args:
+      model: content of the file.
+
+    Returns:
+      TFLite's names (`CONV_2D`); `CUSTOM:name` for what is not builtin, TensorFlow's `Flex` operators included.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    try:
+        graph = schema.ModelT.InitFromPackedBuf(model, 0)
+        found = []
+        for subgraph in graph.subgraphs:
+            for operator in subgraph.operators:
+                code = graph.operatorCodes[operator.opcodeIndex]
+                # Codes up to 127 once lived in a byte that old files still use (schema.fbs, OperatorCode).
+                name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+                found.append(f"{CUSTOM}:{code.customCode.decode()}" if name == CUSTOM else name)
+    except Exception as error:  # the generated reader checks nothing: damage shows as any kind of error
+        raise UserError("the model is not a TFLite file, or a damaged one: export it again") from error
+    return tuple(found)

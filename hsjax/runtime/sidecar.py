@@ -1,0 +1,264 @@
+"""The JSON file beside an exported model that says how to feed it and what its outputs mean."""
+
+import dataclasses
+import enum
+import json
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hsjax.runtime import files
+from hsjax.types import UserError
+
+FORMAT = 1
+"""Of the sidecar; another number means other fields."""
+
+OUTPUT = "logits"
+"""What every exported model puts out: one number a class, before softmax."""
+
+
+class Variant(enum.StrEnum):
+    """How a model was exported, as in the column `variant` of results."""
+
+    TFLITE_FLOAT32 = "tflite-float32"
+    TFLITE_INT8 = "tflite-int8"
+    ONNX_FLOAT32 = "onnx-float32"
+
+
+class Input(enum.StrEnum):
+    """What an exported model takes: one window of samples, or the features of one."""
+
+    SAMPLES = "samples"
+    FEATURES = "features"
+
+
+class Aggregation(enum.StrEnum):
+    """How a recording's probabilities come from those of its windows."""
+
+    MEAN = "mean"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """A file in the model's own folder, and its content."""
+
+    file: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What all files exported from one trained model have in common.
+
+    Attributes:
+      stage: that trained it.
+      protocol: it was trained under.
+      seed: of the training.
+      dataset: it was trained on.
+      synthetic: whether that dataset is; such a model says nothing about patients.
+      labels: names of the classes, in the order of the logits.
+      positive: the class to detect, of two; None otherwise.
+      threshold: `positive` is predicted for a recording if its probability is at least this; None predicts the
+        likeliest class.
+      aggregation: of windows to recordings.
+      sample_rate: Hz; recordings are resampled to it.
+      window: samples per window.
+      hop: samples between the beginnings of neighbouring windows.
+      versions: of the packages that made the file, by name.
+    """
+
+    stage: str
+    protocol: str
+    seed: int
+    dataset: str
+    synthetic: bool
+    labels: tuple[str, ...]
+    positive: str | None
+    threshold: float | None
+    aggregation: Aggregation
+    sample_rate: int
+    window: int
+    hop: int
+    versions: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sidecar(Description):
+    """All that has to be known to run one exported file.
+
+    Attributes:
+      model: name of the file.
+      sha256: of its content.
+      bytes: its size.
+      variant: how it was exported.
+      input: what it takes.
+      front_end: for input `features`, the float32 TFLite model in the same folder that makes features (1, ...) of
+        samples (1, window); None for input `samples`.
+    """
+
+    model: str
+    sha256: str
+    bytes: int
+    variant: Variant
+    input: Input
+    front_end: Fingerprint | None
+
+
+def describe(
+    description: Description, model: pathlib.Path, variant: Variant, input: Input, front_end: pathlib.Path | None
+) -> Sidecar:
+    """The sidecar of a model file that has been written, and of its front end, if it takes features."""
+    return Sidecar(
+        **{field.name: getattr(description, field.name) for field in dataclasses.fields(Description)},
+        model=model.name,
+        sha256=files.sha256(model),
+        bytes=model.stat().st_size,
+        variant=variant,
+        input=input,
+        front_end=Fingerprint(front_end.name, files.sha256(front_end)) if front_end else None,
+    )
+
+
+def path_of(model: pathlib.Path) -> pathlib.Path:
+    """Where the sidecar of a model lies."""
+    return model.with_suffix(".json")
+
+
+def write(folder: pathlib.Path, sidecar: Sidecar) -> pathlib.Path:
+    """Writes a sidecar beside its model and returns where."""
+    path = path_of(folder / sidecar.model)
+    content = {"format": FORMAT, **dataclasses.asdict(sidecar), "output": OUTPUT}
+    files.write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def read(model: pathlib.Path) -> Sidecar:
+    """Reads the sidecar of a model and makes sure that it belongs to that very file, and its front end too.
+
+    Raises:
+      UserError: model, sidecar or front end is missing, the sidecar is damaged or of another format, or a file is not
+        the one that the sidecar describes.
+    """
+    path = path_of(model)
+    for needed in (model, path):
+        if not needed.is_file():
+            raise UserError(f"{needed} is missing: a model and its sidecar stay together, copy both")
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON, export the model again: {error}") from error
+    problem = _problem(content)
+    if problem:
+        raise UserError(f"{path}: {problem}; export the model again")
+    sidecar = _build(content)
+    if sidecar.model != model.name:
+        raise UserError(f"{path} describes {sidecar.model}, not {model.name}: stale or swapped file")
+    _check(model, sidecar.sha256, path)
+    if sidecar.front_end:
+        _check(model.parent / sidecar.front_end.file, sidecar.front_end.sha256, path)
+    return sidecar
+
+
+def _check(file: pathlib.Path, sha256: str, path: pathlib.Path) -> None:
+    if not file.is_file():
+        raise UserError(f"{file} is missing, {path.name} names it: copy the whole folder")
+    if files.sha256(file) != sha256:
+        raise UserError(f"{file} is not the file that {path.name} describes: stale or swapped file, export both again")
+
+
+def _build(content: dict[str, Any]) -> Sidecar:
+    values = {name: value for name, value in content.items() if name not in ("format", "output")}
+    values |= {
+        "labels": tuple(content["labels"]),
+        "threshold": None if content["threshold"] is None else float(content["threshold"]),
+        "aggregation": Aggregation(content["aggregation"]),
+        "variant": Variant(content["variant"]),
+        "input": Input(content["input"]),
+        "front_end": Fingerprint(**content["front_end"]) if content["front_end"] else None,
+    }
+    return Sidecar(**values)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _positive_whole(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _file_name(value: Any) -> bool:
+    return _text(value) and value == pathlib.PurePath(value).name and "\\" not in value
+
+
+def _digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _labels(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value)) and len(value) == len(set(value)) >= 2
+
+
+def _probability(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _fingerprint(value: Any) -> bool:
+    fields = isinstance(value, dict) and value.keys() == {"file", "sha256"}
+    return fields and _file_name(value["file"]) and _digest(value["sha256"])
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
+
+
+def _member(members: type[enum.StrEnum]) -> tuple[Callable[[Any], bool], str]:
+    names = [member.value for member in members]
+    return (lambda value: value in names), f"one of {', '.join(names)}"
+
+
+# Of each key: what its value has to be, as a test and in words.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": (lambda value: value == FORMAT, f"{FORMAT}"),
+    "stage": (_text, "a name"),
+    "protocol": (_text, "a name"),
+    "seed": (lambda value: type(value) is int, "a whole number"),
+    "dataset": (_text, "a name"),
+    "synthetic": (lambda value: isinstance(value, bool), "true or false"),
+    "labels": (_labels, "two or more different names"),
+    "positive": (lambda value: value is None or _text(value), "a label or null"),
+    "threshold": (lambda value: value is None or _probability(value), "between 0 and 1, or null"),
+    "aggregation": _member(Aggregation),
+    "sample_rate": (_positive_whole, "a positive whole number"),
+    "window": (_positive_whole, "a positive whole number"),
+    "hop": (_positive_whole, "a positive whole number"),
+    "versions": (_strings, "versions by name"),
+    "model": (_file_name, "the name of a file in the same folder"),
+    "sha256": (_digest, "64 hexadecimal digits"),
+    "bytes": (_positive_whole, "a positive whole number"),
+    "variant": _member(Variant),
+    "input": _member(Input),
+    "front_end": (lambda value: value is None or _fingerprint(value), "a file and its sha256, or null"),
+    "output": (lambda value: value == OUTPUT, OUTPUT),
+}
+
+
+def _problem(content: Any) -> str | None:
+    """What is wrong with the content of a sidecar, in words; None if nothing is."""
+    if not isinstance(content, dict):
+        return "it is not a JSON object"
+    if "format" in content and content["format"] != FORMAT:
+        return f"it has format {content['format']!r}, this version reads format {FORMAT}"
+    if content.keys() != _RULES.keys():
+        return f"missing or unknown: {', '.join(sorted(content.keys() ^ _RULES.keys()))}"
+    for name, (holds, words) in _RULES.items():
+        if not holds(content[name]):
+            return f"{name} has to be {words}, not {content[name]!r}"
+    if content["positive"] is not None and content["positive"] not in content["labels"]:
+        return f"positive is {content['positive']!r}, which is none of the labels"
+    if content["threshold"] is not None and (content["positive"] is None or len(content["labels"]) != 2):
+        return "a threshold needs two labels and a positive one"
+    if (content["input"] == Input.FEATURES) != (content["front_end"] is not None):
+        return "a front end belongs to a model with input features, and only to one"
+    return None
