@@ -1,0 +1,256 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.special
+import soundfile
+
+from hsjax import predict, runtime
+from hsjax.export import tflite
+from hsjax.runtime import Aggregation, Description, Input, Variant, sidecar
+from hsjax.types import UserError
+
+RATE, WINDOW, HOP = 1000, 100, 50
+DESCRIPTION = Description(
+    stage="kd",
+    protocol="grouped",
+    seed=0,
+    dataset="synthetic",
+    synthetic=True,
+    labels=("quiet", "loud"),
+    positive="loud",
+    threshold=0.5,
+    aggregation=Aggregation.MEAN,
+    sample_rate=RATE,
+    window=WINDOW,
+    hop=HOP,
+    versions={},
+)
+GAIN = np.array([[-2.0, 2.0]], np.float32)
+
+
+def level(samples):
+    """Front end: mean square of a window, (1, window) to (1, 1)."""
+    return (samples * samples).mean(axis=1, keepdims=True)
+
+
+def network(features):
+    """Logits (1, 2) that say loud above a mean square of 0.1."""
+    return (features - 0.1) * 10 @ GAIN
+
+
+def by_hand(windows):
+    """Probabilities of windows, as NumPy and SciPy have them."""
+    return scipy.special.softmax((np.square(windows).mean(axis=1, keepdims=True) - 0.1) * 10 @ GAIN, axis=1)
+
+
+@pytest.fixture(scope="module")
+def converted():
+    front_end = tflite.float32(level, (1, WINDOW))
+    calibration = np.linspace(0, 1, 101, dtype=np.float32)[:, None]
+    return {
+        "front-end.tflite": front_end,
+        "tflite-float32-samples.tflite": tflite.float32(lambda samples: network(level(samples)), (1, WINDOW)),
+        "tflite-int8-features.tflite": tflite.int8(network, (1, 1), calibration),
+    }
+
+
+@pytest.fixture
+def folder(converted, tmp_path):
+    for name, content in converted.items():
+        (tmp_path / name).write_bytes(content)
+    describe(tmp_path)
+    return tmp_path
+
+
+def describe(folder, **changes):
+    description = dataclasses.replace(DESCRIPTION, **changes)
+    for variant, input, front_end in (
+        (Variant.TFLITE_FLOAT32, Input.SAMPLES, None),
+        (Variant.TFLITE_INT8, Input.FEATURES, folder / "front-end.tflite"),
+    ):
+        path = folder / f"{variant}-{input}.tflite"
+        sidecar.write(folder, sidecar.describe(description, path, variant, input, front_end))
+
+
+MODELS = ["tflite-float32-samples.tflite", "tflite-int8-features.tflite"]
+
+
+def tone(seconds, rate, amplitude):
+    return amplitude * np.sin(2 * np.pi * 50 * np.arange(round(seconds * rate)) / rate)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_windows_softmax_mean(folder, name):
+    samples = np.concatenate([tone(0.1, RATE, 0.1), tone(0.2, RATE, 0.9)]).astype(np.float32)
+    prediction = predict.Predictor(folder / name).samples(samples, RATE)
+    windows = np.stack([samples[start : start + WINDOW] for start in (0, 50, 100, 150, 200)])
+    expected = by_hand(windows).mean(axis=0)
+    assert prediction.windows == 5
+    assert list(prediction.probabilities) == ["quiet", "loud"]
+    tolerance = 1e-6 if "float32" in name else 0.03
+    np.testing.assert_allclose(list(prediction.probabilities.values()), expected, atol=tolerance)
+    assert prediction.label == "loud"
+    assert prediction.milliseconds > 0
+    assert prediction.decode_milliseconds == 0
+
+
+def test_the_threshold_is_of_the_recordings_positive_class(folder):
+    model = folder / MODELS[0]
+    samples = tone(0.3, RATE, 0.5).astype(np.float32)
+    probability = predict.Predictor(model).samples(samples, RATE).probabilities["loud"]
+    for threshold, label in (
+        (probability, "loud"),
+        (np.nextafter(probability, 1), "quiet"),
+        (1.0, "quiet"),
+        (0.0, "loud"),
+    ):
+        describe(folder, threshold=float(threshold))
+        assert predict.Predictor(model).samples(samples, RATE).label == label
+
+
+def test_without_a_threshold_the_likeliest_class_wins(folder):
+    describe(folder, threshold=None, positive=None)
+    predictor = predict.Predictor(folder / MODELS[0])
+    for amplitude, label in ((0.1, "quiet"), (0.9, "loud")):
+        assert predictor.samples(tone(0.3, RATE, amplitude).astype(np.float32), RATE).label == label
+
+
+@pytest.mark.parametrize("rate", [1000, 4000, 8000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        (".wav", "PCM_16"),
+        (".wav", "PCM_24"),
+        (".wav", "PCM_32"),
+        (".wav", "FLOAT"),
+        (".flac", "PCM_16"),
+        (".flac", "PCM_24"),
+    ],
+)
+def test_any_recording_of_one_sound_gives_one_answer(folder, rate, channels, suffix, subtype):
+    path = folder / f"sound{suffix}"
+    samples = tone(1.0, rate, 0.6)
+    soundfile.write(path, np.stack([samples] * channels, axis=1), rate, subtype=subtype)
+    prediction = predict.Predictor(folder / "tflite-int8-features.tflite").file(path)
+    # The mean square of a sine is half its squared amplitude: .18, so logits ∓1.6.
+    assert prediction.probabilities["loud"] == pytest.approx(scipy.special.expit(3.2), abs=0.03)
+    assert prediction.label == "loud"
+    assert prediction.windows == 19
+    assert 0 < prediction.decode_milliseconds < prediction.milliseconds
+
+
+def test_a_short_recording_is_one_window(folder):
+    samples = tone(0.05, RATE, 0.9).astype(np.float32)
+    prediction = predict.Predictor(folder / MODELS[0]).samples(samples, RATE)
+    assert prediction.windows == 1
+    expected = by_hand(np.pad(samples, (0, 50))[None])[0, 1]
+    assert prediction.probabilities["loud"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("samples", [np.zeros(0, np.float32), np.array([0, np.nan], np.float32)])
+def test_no_samples_or_impossible_ones_are_refused(folder, samples):
+    with pytest.raises(UserError, match="at least one sample, and finite ones only"):
+        predict.Predictor(folder / MODELS[0]).samples(samples, RATE)
+
+
+def test_outputs_that_are_not_finite_are_refused(folder):
+    with pytest.raises(UserError, match="not finite"):
+        predict.Predictor(folder / MODELS[0]).samples(np.full(200, 1e30, np.float32), RATE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"labels": ("quiet", "loud", "louder"), "threshold": None},
+            r"outputs of shape \(2,\), its sidecar means \(3,\)",
+        ),
+        ({"window": 101}, r"inputs of shape \(100,\), its sidecar means \(101,\)"),
+    ],
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sidecar_that_does_not_fit_is_refused(folder, name, changes, message):
+    describe(folder, **changes)
+    with pytest.raises(UserError, match=message):
+        predict.Predictor(folder / name)
+
+
+def test_a_front_end_that_does_not_fit_is_refused(folder):
+    (folder / "front-end.tflite").write_bytes(tflite.float32(lambda samples: samples[:, :2], (1, WINDOW)))
+    describe(folder)
+    with pytest.raises(UserError, match=r"front-end.tflite has outputs of shape \(2,\), its sidecar means \(1,\)"):
+        predict.Predictor(folder / "tflite-int8-features.tflite")
+
+
+def test_a_stale_front_end_is_refused(folder):
+    (folder / "front-end.tflite").write_bytes(tflite.float32(lambda samples: 2 * level(samples), (1, WINDOW)))
+    with pytest.raises(UserError, match="stale or swapped"):
+        predict.Predictor(folder / "tflite-int8-features.tflite")
+
+
+def command(*arguments):
+    child = [sys.executable, "-m", "hsjax.predict", *map(str, arguments)]
+    done = subprocess.run(child, capture_output=True, text=True, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_one_line_a_file_and_the_good_go_on(folder):
+    good, bad = folder / "good.wav", folder / "bad.wav"
+    soundfile.write(good, tone(1, RATE, 0.6), RATE)
+    bad.write_bytes(good.read_bytes()[:500])
+    files = [good, bad, folder / "missing.wav", good]
+    code, lines, errors = command(folder / MODELS[1], *files)
+    assert (code, errors) == (1, "")
+    assert [line["file"] for line in lines] == [str(file) for file in files]
+    fields = {"file", "label", "probabilities", "windows", "milliseconds", "decode_milliseconds"}
+    assert [line.keys() for line in lines] == [fields, {"file", "error"}, {"file", "error"}, fields]
+    assert "does not exist" in lines[2]["error"]
+    assert lines[0]["probabilities"] == lines[3]["probabilities"]
+    assert command(folder / MODELS[1], good)[0] == 0
+
+
+def test_a_model_that_cannot_be_used_is_exit_code_2(folder, capsys):
+    model = folder / MODELS[1]
+    model.write_bytes(model.read_bytes()[:1000])
+    assert predict.main([str(model), "any.wav"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "stale or swapped" in captured.err
+    with pytest.raises(SystemExit) as error:
+        predict.main([str(model), "any.wav", "--threads=0"])
+    assert error.value.code == 2
+
+
+def test_predict_imports_no_training_library(folder):
+    sound = folder / "sound.wav"
+    soundfile.write(sound, tone(1, 4000, 0.6), 4000)
+    code = f"""
+import sys
+from hsjax import predict
+assert predict.main([{str(folder / MODELS[1])!r}, {str(sound)!r}]) == 0
+heavy = {{"jax", "jaxlib", "flax", "tensorflow", "scipy", "onnx", "matplotlib", "orbax"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+@pytest.mark.realdata
+def test_real_recordings(folder, real_root):
+    files = [next(iter(sorted((real_root / part).rglob("*.wav")))) for part in ("physionet2016", "pascal")]
+    predictor = predict.Predictor(folder / MODELS[1])
+    for file in files:
+        prediction = predictor.file(file)
+        assert prediction.windows == pytest.approx(soundfile.info(file).duration * RATE / HOP, abs=2)
+        assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
+
+
+def test_kernels_are_passed_on(folder):
+    samples = tone(1, RATE, 0.6).astype(np.float32)
+    for kernels in runtime.Kernels:
+        assert predict.Predictor(folder / MODELS[1], kernels=kernels).samples(samples, RATE).label == "loud"
