@@ -1,0 +1,9 @@
+"""How good a model is: metrics per segment and per recording, thresholds, intervals by subject. NumPy only."""
+
+from hsjax.evaluate.aggregate import recordings
+from hsjax.evaluate.bootstrap import Decided
+from hsjax.evaluate.rows import difference, over_seeds, score
+from hsjax.evaluate.selection import SELECTABLE, selection
+from hsjax.evaluate.thresholds import choose
+
+__all__ = ["SELECTABLE", "Decided", "choose", "difference", "over_seeds", "recordings", "score", "selection"]
