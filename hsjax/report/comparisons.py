@@ -1,0 +1,116 @@
+"""Sections that hold two things against each other: ours and the papers' figures, one stage and another."""
+
+from hsjax.evaluate.rows import ALL, DIFFERENCE
+from hsjax.report import html, wording
+from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, rate, rates
+from hsjax.report.html import Content, Markup
+from hsjax.report.run import MODEL, Run
+from hsjax.types import ResultRow
+
+
+def published(run: Run) -> html.Section | None:
+    """Ours beside the papers' figures, in their own protocol and in the others; None where no paper has such stages."""
+    rows = [row for row in run.published if row.dataset == run.dataset]
+    if not rows:
+        rows = [row for row in run.published if row.stage in run.stages]
+    ours = [row for row in rows if row.stage in run.stages]
+    further = [row for row in rows if row.stage not in run.stages]
+    if not ours:
+        return None
+    content: list[Content] = []
+    if others := sorted({row.dataset for row in rows} - {run.dataset}):
+        content.append(
+            html.paragraph(
+                f"The published figures were made on other data ({', '.join(others)}) than ours ({run.dataset}): they "
+                "tell what the paper reports and cannot be compared with ours."
+            )
+        )
+    scored = [row for row in ours if row.unit != MODEL]
+    theirs = dict.fromkeys(
+        f"{_source(row)}, protocol {row.protocol}, {row.n:,} {row.unit}s" for row in scored if row.n is not None
+    )
+    units = dict.fromkeys((protocol, row.unit) for row in scored for protocol in run.protocols)
+    words = (
+        f"Published figures ({'; '.join(theirs)}), and ours of the same unit under each of our protocols. "
+        f"Ours: {extents(run, units)}"
+    )
+    content.append(
+        html.table(
+            caption(run, words),
+            ["stage", "figure", "published", *(f"ours, {protocol}" for protocol in run.protocols)],
+            [
+                [
+                    row.stage,
+                    wording.metric(row.metric),
+                    _published(row),
+                    *(_ours(run, row, name) for name in run.protocols),
+                ]
+                for row in ours
+            ],
+        )
+    )
+    if further:
+        content.append(html.details("Other settings in the paper", _further(further)))
+    return html.Section("published", "Beside the published figures", content)
+
+
+def _further(rows: list[ResultRow]) -> Markup:
+    metrics, by_figure = dict.fromkeys(row.metric for row in rows), {(row.stage, row.metric): row for row in rows}
+    return html.table(
+        "Published figures of settings that this run does not train.",
+        ["stage", *map(wording.metric, metrics)],
+        [
+            [stage, *(_published(by_figure[stage, name]) if (stage, name) in by_figure else NONE for name in metrics)]
+            for stage in dict.fromkeys(row.stage for row in rows)
+        ],
+    )
+
+
+def _source(row: ResultRow) -> str:
+    return wording.SOURCES.get(str(row.seed), str(row.seed))
+
+
+def _published(row: ResultRow) -> Content:
+    return amount(row.value) if row.unit == MODEL else rate(row)
+
+
+def _ours(run: Run, theirs: ResultRow, protocol: str) -> Content:
+    if theirs.unit == MODEL:
+        networks = [file for file in run.networks(protocol) if file.stage == theirs.stage]
+        return amounts(run, networks, theirs.metric)
+    file = run.leading(protocol, theirs.stage)
+    return NONE if file is None else rates(run, file, theirs.unit, [theirs.metric])[0]
+
+
+def differences(run: Run) -> html.Section | None:
+    """One stage minus another on the same examples, with paired intervals; None where the run compares none."""
+    names = list(dict.fromkeys(row.stage for row in run.differences))
+    if not names:
+        return None
+    content: list[Content] = [
+        html.paragraph(
+            "Both models are scored on the same drawn groups, so what makes an example hard for both cancels out. "
+            "Bold: the interval leaves out zero, so the difference is more than luck in who was recorded."
+        )
+    ]
+    content += [_difference_table(run, name) for name in names]
+    return html.Section("differences", "Differences between stages", content)
+
+
+def _difference_table(run: Run, name: str) -> Markup:
+    rows = [row for row in run.differences if row.stage == name]
+    settings = [(protocol, unit) for protocol in run.protocols for unit in run.units(protocol)]
+    by_figure = {(row.protocol, row.unit, row.metric): row for row in rows if not row.label}
+    shown = [metric for metric in wording.METRICS if any(row.metric == DIFFERENCE + metric for row in rows)]
+    seeds = "all seeds" if any(row.seed == ALL for row in rows) else f"seed {rows[0].seed}"
+    return html.table(
+        caption(
+            run,
+            f"{name}: paired difference on the test part, {seeds}, with its 95 % interval. {extents(run, settings)}",
+        ),
+        ["figure", *(f"{protocol}, per {unit}" for protocol, unit in settings)],
+        [
+            [wording.metric(metric), *(difference(by_figure.get((*one, DIFFERENCE + metric))) for one in settings)]
+            for metric in shown
+        ],
+    )

@@ -1,0 +1,112 @@
+"""The page that tells a run to someone who was not there."""
+
+import json
+import os
+import pathlib
+
+from hsjax.report import comparisons, exports, html, pictures, results, run, wording
+from hsjax.report.cells import caption
+from hsjax.report.html import Content, element
+from hsjax.report.style import CSS
+
+
+def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.Path:
+    """Writes `report/index.html` of a run: one file that needs nothing else.
+
+    Args:
+      run_dir: the run's folder, with config.json and in report/ the three tables; there also, where the run made them,
+        quarantine.csv (id, path, reason), gate.json (a list of `run.Check`) and examples.npz (samples, sample_rate,
+        features, hop_seconds, title).
+      published_csv: figures of papers to print beside ours, in the columns of results.csv; None prints none.
+
+    Returns:
+      Path of the page.
+
+    Raises:
+      UserError: a file is missing or damaged, or there is nothing to show.
+    """
+    shown = run.load(run_dir, published_csv)
+    path = run_dir / run.REPORT / "index.html"
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(_page(shown), encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def _page(shown: run.Run) -> str:
+    parts = [
+        results.glance(shown),
+        _terms(shown),
+        results.everything(shown),
+        comparisons.published(shown),
+        comparisons.differences(shown),
+        exports.models(shown),
+        exports.gate(shown),
+        pictures.training(shown),
+        pictures.confusions(shown),
+        pictures.roc(shown),
+        pictures.examples(shown),
+        _quarantine(shown),
+        _reproduce(shown),
+    ]
+    sections = [part for part in parts if part is not None]
+    title = f"{shown.config['name']}: {shown.dataset}"
+    header = element("header", [element("h1", title), html.paragraph(_lead(shown)), html.contents(sections)])
+    main = element("main", [section.written() for section in sections])
+    return html.document(title, CSS, [_banner(shown), header, main])
+
+
+def _banner(shown: run.Run) -> Content:
+    if not shown.synthetic:
+        return ""
+    words = (
+        "Every figure on this page was made on generated sounds. It shows that the chain works, not how well it hears."
+    )
+    return element("p", [element("strong", "SYNTHETIC DATA"), words], class_="banner")
+
+
+def _lead(shown: run.Run) -> str:
+    seeds = sorted({row.seed for row in shown.results if isinstance(row.seed, int)})
+    classes = ", ".join(shown.classes)
+    detected = f" The class to detect is {shown.positive}." if shown.positive else ""
+    return (
+        f"Stages {_listed(shown.stages)} on the dataset {shown.dataset} (classes {classes}), under "
+        f"{_plural('protocol', shown.protocols)}, {_plural('seed', [str(seed) for seed in seeds])}.{detected}"
+    )
+
+
+def _plural(noun: str, names: list[str]) -> str:
+    return f"{noun} {names[0]}" if len(names) == 1 else f"{noun}s {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _terms(shown: run.Run) -> html.Section:
+    known = {f"protocol {name}": wording.PROTOCOLS[name] for name in shown.protocols if name in wording.PROTOCOLS}
+    entries = [[element("dt", term), element("dd", meaning)] for term, meaning in (known | wording.TERMS).items()]
+    return html.Section("terms", "What the words mean", element("dl", entries))
+
+
+def _quarantine(shown: run.Run) -> html.Section | None:
+    if shown.quarantined is None:
+        return None
+    if not shown.quarantined:
+        return html.Section("quarantine", "Quarantine", html.paragraph("No file of the dataset had to be left out."))
+    words = f"{len(shown.quarantined)} files of the dataset that no stage has used, and why."
+    table = html.table(caption(shown, words), ["id", "file", "reason"], [[*row] for row in shown.quarantined])
+    return html.Section("quarantine", "Quarantine", table)
+
+
+def _reproduce(shown: run.Run) -> html.Section:
+    settings = json.dumps(shown.config, indent=2, sort_keys=True)
+    return html.Section(
+        "reproduce",
+        "How to make this page again",
+        [
+            html.preformatted(shown.config["command"]),
+            html.paragraph("The figures are in results.csv, predictions.csv and curves.csv beside this page."),
+            html.details("Every setting of this run", html.preformatted(settings)),
+        ],
+    )

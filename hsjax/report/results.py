@@ -1,0 +1,51 @@
+"""Sections that show how good the networks are."""
+
+from hsjax.evaluate.bootstrap import MIN_GROUPS
+from hsjax.report import html, wording
+from hsjax.report.cells import NONE, amounts, caption, extents, rate, rates, size
+from hsjax.report.html import Content, Markup, element
+from hsjax.report.run import RECORDING, Run
+
+
+def glance(run: Run) -> html.Section:
+    """The one table to read: how good each network is under each protocol, and what it costs."""
+    metric = run.headline_metric
+    name = wording.metric(metric)
+    header = ["stage", *(f"{name}, {protocol}" for protocol in run.protocols), "parameters", "multiply-adds"]
+    rows: list[list[Content]] = []
+    for stage in run.stages:
+        networks = [file for file in run.files if file.stage == stage and not file.exported]
+        leading = [run.leading(protocol, stage) for protocol in run.protocols]
+        found = [rates(run, file, RECORDING, [metric])[0] if file else NONE for file in leading]
+        rows.append([stage, *found, amounts(run, networks, "parameters"), amounts(run, networks, "macs")])
+    words = (
+        f"{name} per recording of the test part, with its 95 % interval, or the standard deviation over seeds where "
+        f"there are several. {extents(run, [(protocol, RECORDING) for protocol in run.protocols])}"
+    )
+    return html.Section("glance", "At a glance", html.table(caption(run, words), header, rows))
+
+
+def everything(run: Run) -> html.Section:
+    """Every metric of every network, per protocol and unit."""
+    content: list[Content] = []
+    for protocol in run.protocols:
+        content.append(element("h3", f"Protocol {protocol}"))
+        content += [_table(run, protocol, unit) for unit in run.units(protocol)]
+    if any(row.n_groups is not None and row.n_groups < MIN_GROUPS for row in run.results):
+        content.append(html.paragraph(f"With fewer than {MIN_GROUPS} groups no interval is given."))
+    return html.Section("results", "Results", content)
+
+
+def _table(run: Run, protocol: str, unit: str) -> Markup:
+    networks = run.networks(protocol)
+    metrics = [name for name in wording.METRICS if any(run.find(file, unit, name) for file in networks)]
+    header = ["stage", "seed", "n (groups)", *(wording.metric(name) for name in metrics), "threshold"]
+    rows: list[list[Content]] = []
+    for file in networks:
+        scored = run.find(file, unit, "accuracy")
+        if scored is not None:
+            threshold = rate(run.find(file, unit, "threshold", run.positive or ""))
+            rows.append([file.stage, str(file.seed), size(scored), *rates(run, file, unit, metrics), threshold])
+    decided = wording.decided(run.positive)
+    words = f"Protocol {protocol}, per {unit} of the test part, {decided}; 95 % intervals below the figures."
+    return html.table(caption(run, words), header, rows)

@@ -1,0 +1,59 @@
+"""What the page calls things, and what they mean in a sentence."""
+
+from hsjax.evaluate.panel import AT_HALF
+from hsjax.evaluate.rows import DIFFERENCE, SPREAD
+
+# In the order in which tables show them.
+METRICS = {
+    "macc": "MAcc",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "f1": "F1",
+    "macro_recall": "macro recall",
+    "macro_precision": "macro precision",
+    "macro_f1": "macro F1",
+}
+
+PROTOCOLS = {
+    "paper": "Windows are split at random, as in the paper. Windows of one recording fall on both sides, so a model "
+    "can recognise the recording instead of the disease: these figures are too good.",
+    "grouped": "No subject has windows in more than one part. These figures tell what to expect of people whom the "
+    "model has never heard.",
+}
+
+TERMS = {
+    "sensitivity, specificity": "the part of positive examples (those of the class to detect) that is found, and the "
+    "part of the others that is left alone.",
+    "MAcc": "the mean of sensitivity and specificity, the score of the PhysioNet/CinC Challenge 2016; 0.5 is chance, "
+    "however rare the disease.",
+    "AUROC, AUPRC": "how well the probabilities rank positive examples above the others, whatever the threshold: "
+    "chance is 0.5 for AUROC, and the part of positive examples for AUPRC.",
+    "macro": "a metric computed for each class in turn, and averaged over the classes.",
+    "segment, recording": "a segment is one window; a recording is judged by the mean probability of its windows.",
+    "at 0.5": "decided for the likelier class, as papers do. Other figures are decided at the threshold that is best "
+    "for MAcc on validation data.",
+    "interval": "below or beside a figure: 95 % bootstrap interval, drawn over groups of recordings that belong "
+    "together (subjects where known), not over windows.",
+}
+
+# Of published figures, by what their rows have in place of a seed.
+SOURCES = {"song2023": "Song et al., EMBC 2023, Table II"}
+
+
+def decided(positive: str | None) -> str:
+    """How plain metrics decide, with and without a class to detect."""
+    return "decided at the threshold chosen on validation" if positive else "decided for the likeliest class"
+
+
+def metric(name: str) -> str:
+    """The name of a metric for readers, its suffix and prefix included."""
+    for prefix, word in ((DIFFERENCE, "difference of "), (SPREAD, "standard deviation of ")):
+        if name.startswith(prefix):
+            return word + metric(name.removeprefix(prefix))
+    if name.endswith(AT_HALF):
+        return f"{metric(name.removesuffix(AT_HALF))} at 0.5"
+    return METRICS[name] if name in METRICS else name.replace("_", " ")

@@ -1,0 +1,326 @@
+import csv
+import dataclasses
+import html.parser
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from hsjax import evaluate
+from hsjax.evaluate import Decided
+from hsjax.report import page, tables
+from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
+
+PUBLISHED = pathlib.Path(__file__).parents[2] / "configs" / "published.csv"
+VOID = {"meta", "img", "br"}
+STAGES = ("student", "kd")
+
+
+def segments(key, classes=("normal", "abnormal"), separation=1.0):
+    rng = np.random.default_rng([STAGES.index(key.stage), key.seed, len(key.protocol)])
+    recording = np.repeat(np.arange(24), 3)
+    label = (recording % len(classes)).astype(np.int32)
+    logits = rng.normal(size=(len(recording), len(classes))) + separation * np.eye(len(classes))[label]
+    return Predictions(
+        key=key,
+        unit="segment",
+        classes=classes,
+        recording=np.array([f"r{index:02d}" for index in recording]),
+        start=np.tile([0.0, 2.5, 5.0], 24),
+        group=np.array([f"s{index // 2:02d}" for index in recording]),
+        label=label,
+        probabilities=(np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32),
+    )
+
+
+def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "abnormal")):
+    """A run's folder as the report stage leaves it, with everything that is optional."""
+    report = run_dir / "report"
+    report.mkdir(parents=True)
+    positive = 1 if len(classes) == 2 else None
+    settings = {"positive": positive, "resamples": 20, "seed": 0}
+    predictions, rows, curves, decided = [], [], [], {}
+    for protocol in ("paper", "grouped"):
+        for seed in seeds:
+            for stage in STAGES:
+                of_stage = segments(RunKey(dataset, protocol, stage, seed), classes)
+                for one in (of_stage, evaluate.recordings(of_stage)):
+                    threshold = 0.4 if positive is not None else None
+                    decided[protocol, seed, stage, one.unit] = Decided(one, threshold)
+                    predictions.append(one)
+                    rows += evaluate.score(one, threshold=threshold, **settings)
+                for metric, value in (("parameters", 43250.0), ("macs", 1620480.0), ("best_epoch", 2.0)):
+                    row = ResultRow(
+                        dataset, protocol, stage, seed, 0, "", "model", "jax", "features", metric, "", value
+                    )
+                    rows.append(row)
+                for epoch in (1, 2):
+                    key = (dataset, protocol, stage, seed, 0, epoch)
+                    curves += [CurveRow(*key, split, "loss", 1 / epoch) for split in ("train", "validation")]
+                    curves.append(CurveRow(*key, "validation", "auroc", 0.5 + epoch / 10))
+        for unit in ("segment", "recording"):
+            sides = ([decided[protocol, seed, stage, unit] for seed in seeds] for stage in ("kd", "student"))
+            rows += evaluate.difference(*sides, "kd - student", **settings)
+    network = decided["grouped", 0, "kd", "recording"]
+    key = dataclasses.replace(network.predictions.key, variant="tflite-int8")
+    file = Decided(dataclasses.replace(network.predictions, key=key), network.threshold)
+    predictions.append(file.predictions)
+    rows += evaluate.score(file.predictions, threshold=file.threshold, **settings)
+    rows += evaluate.difference([file], [network], "kd", **settings)
+    for metric, value in (("bytes", 47992.0), ("latency_ms", 0.0204567)):
+        where = (dataset, "grouped", "kd", 0, 0, "", "model", "tflite-int8", "features")
+        rows.append(ResultRow(*where, metric, "", value, volatile=int(metric != "bytes")))
+    rows += evaluate.over_seeds(rows)
+    tables.write_results(report / tables.RESULTS, rows)
+    tables.write_predictions(report / tables.PREDICTIONS, predictions)
+    tables.write_curves(report / tables.CURVES, curves)
+    config = {
+        "name": "kd", "command": "python -m hsjax.launch --config=configs/kd.py", "protocols": ["paper", "grouped"],
+        "seeds": list(seeds), "pipeline": [*STAGES, "export", "report"],
+    }  # fmt: skip
+    (run_dir / "config.json").write_text(json.dumps(config))
+    return rows
+
+
+def add_optional(run_dir):
+    report = run_dir / "report"
+    (report / "quarantine.csv").write_text(
+        'id,path,reason\nr99,training-a/r99.wav,"silent: <b>every</b> sample is 0"\n'
+    )
+    check = {
+        "model": "exports/kd/tflite-int8-features.tflite", "check": "same class", "value": 0.9876, "limit": 0.99,
+        "passed": False, "detail": "24 recordings",
+    }  # fmt: skip
+    (report / "gate.json").write_text(
+        json.dumps([check | {"check": "operators", "value": "builtin", "limit": None, "passed": True}, check])
+    )
+    np.savez(
+        report / "examples.npz",
+        samples=np.zeros((2, 500), np.float32),
+        sample_rate=200,
+        features=np.zeros((2, 13, 21), np.float32),
+        hop_seconds=0.125,
+        title=np.array(["normal: r00", "abnormal: r01"]),
+    )
+
+
+class Page(html.parser.HTMLParser):
+    """Elements with their attributes and text; fails on tags that do not nest."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements, self._open = [], []
+        self.feed(self.source)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "text": "", **dict(attributes)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self._open:
+            element["text"] += data
+
+    def all(self, tag):
+        return [element for element in self.elements if element["tag"] == tag]
+
+    def rows(self, caption):
+        """Cells of the one table whose caption holds these words."""
+        (match,) = [part for part in self.source.split("<table>")[1:] if caption in part.split("</caption>")[0]]
+        lines = match.split("</table>")[0].split("<tr>")[1:]
+        return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in lines]
+
+
+# Pages are drawn once for all tests that only read them.
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A run on real data with everything that is optional: its folder, results and page."""
+    run_dir = tmp_path_factory.mktemp("real")
+    rows = fabricate(run_dir)
+    add_optional(run_dir)
+    return run_dir, rows, Page(page.build(run_dir, PUBLISHED))
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    """A run of two seeds on synthetic data."""
+    run_dir = tmp_path_factory.mktemp("synthetic")
+    rows = fabricate(run_dir, dataset="synthetic", seeds=(0, 1))
+    add_optional(run_dir)
+    return rows, Page(page.build(run_dir, PUBLISHED))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A run of three classes without anything that is optional."""
+    run_dir = tmp_path_factory.mktemp("bare")
+    fabricate(run_dir, classes=("AS", "MR", "N"))
+    return Page(page.build(run_dir, None))
+
+
+def identifiers(built):
+    return [element["id"] for element in built.elements if "id" in element]
+
+
+def test_page_stands_alone_and_is_well_formed(real):
+    run_dir, _, built = real
+    assert (run_dir / "report" / "index.html").is_file()
+    for element in built.elements:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert element.get(name, "#").startswith(("#", "data:image/")), element
+        assert element["tag"] not in ("script", "link", "iframe", "object")
+    assert "url(" not in built.source
+    assert "@import" not in built.source
+    assert len(set(identifiers(built))) == len(identifiers(built))
+    assert {link["href"][1:] for link in built.all("a")} <= set(identifiers(built))
+    assert built.all("img")
+    assert all(len(image["alt"]) > 20 for image in built.all("img"))
+    assert len(built.all("table")) == len(built.all("caption"))
+    assert all(cell["scope"] in ("row", "col") for cell in built.all("th"))
+    assert [element["text"] for element in built.all("h1")] == ["kd: physionet2016"]
+
+
+def test_figures_on_the_page_are_those_of_the_tables(real):
+    run_dir, rows, built = real
+    cells = {"0.9876", "0.99"}  # the gate's
+    for path in (run_dir / "report" / "results.csv", PUBLISHED):
+        with path.open() as file:
+            cells |= {row[name] for row in csv.DictReader(file) for name in ("value", "low", "high")}
+    figures = built.all("data")
+    assert len(figures) > 200
+    for figure in figures:
+        assert figure["value"] in cells
+        shown = float(figure["text"].replace(",", ""))
+        assert shown == pytest.approx(float(figure["value"]), abs=5.01e-4, rel=5e-3)
+    (macc,) = [
+        row for row in rows
+        if (row.protocol, row.stage, row.unit, row.variant, row.metric) == ("grouped", "kd", "recording", "jax", "macc")
+    ]  # fmt: skip
+    header, *body = built.rows("MAcc per recording")
+    (line,) = [line for line in body if line[0] == "kd"]
+    assert f">{macc.value:.3f}<" in line[header.index("MAcc, grouped")]
+    assert f">{macc.low:.3f}<" in line[header.index("MAcc, grouped")]
+    assert "43,250" in line[header.index("parameters")]
+    assert "grouped: 24 recordings of 12 groups" in built.source
+    assert "kd, protocol grouped; best epoch 2" in [element["text"] for element in built.all("figcaption")]
+
+
+def test_published_figures_stand_beside_ours(real):
+    _, rows, built = real
+    header, *body = built.rows("(Song et al., EMBC 2023, Table II, protocol paper, 3,421 segments)")
+    assert header == ["stage", "figure", "published", "ours, paper", "ours, grouped"]
+    (line,) = [line for line in body if line[:2] == ["kd", "accuracy at 0.5"]]
+    ours = {
+        row.protocol: row.value for row in rows
+        if (row.stage, row.unit, row.metric) == ("kd", "segment", "accuracy@0.5")
+    }  # fmt: skip
+    assert ours["paper"] != ours["grouped"]
+    assert ">0.885<" in line[2]
+    assert f">{ours['paper']:.3f}<" in line[3]
+    assert f">{ours['grouped']:.3f}<" in line[4]
+    assert "were made on other data" not in built.source
+    further = {line[0]: line for line in built.rows("settings that this run does not train")}
+    assert ">0.874<" in further["kd-T1-a0.3"][1]
+
+
+def test_synthetic_data_is_stamped_everywhere(synthetic):
+    _, built = synthetic
+    (banner,) = [element for element in built.elements if element.get("class") == "banner"]
+    assert banner["text"].startswith("SYNTHETIC DATA")
+    captions = [element["text"] for element in built.all("caption") + built.all("figcaption")]
+    ours = [caption for caption in captions if not caption.startswith("Published figures of settings")]
+    assert all(caption.startswith("Synthetic data. ") for caption in ours)
+    assert "made on other data (physionet2016) than ours (synthetic)" in built.source
+
+
+def test_real_data_is_not_stamped(real):
+    assert "synthetic" not in real[2].source.lower()
+
+
+def test_several_seeds_show_mean_and_spread(synthetic):
+    rows, built = synthetic
+    header, *body = built.rows("Protocol grouped, per recording")
+    assert [line[:2] for line in body[:3]] == [["student", "mean"], ["student", "0"], ["student", "1"]]
+    values = [
+        row.value for row in rows
+        if isinstance(row.seed, int) and row.variant == "jax"
+        and (row.protocol, row.stage, row.unit, row.metric) == ("grouped", "student", "recording", "auroc")
+    ]  # fmt: skip
+    shown = re.findall(r">(\d\.\d{3})<", body[0][header.index("AUROC")])
+    assert shown == [f"{np.mean(values):.3f}", f"{np.std(values, ddof=1):.3f}"]
+    assert "all seeds" in built.source
+
+
+def test_gate_exports_and_quarantine(real):
+    _, _, built = real
+    header, *body = built.rows("Exported files and the networks")
+    assert [line[0] for line in body] == ["kd", "kd"]
+    assert "tflite-int8-features" in body[1][1]
+    assert "failed" in body[1][header.index("gate")]
+    assert "47,992" in body[1][header.index("bytes")]
+    assert ">0.0205<" in body[1][header.index("latency ms")]
+    assert "+0.000" in body[1][header.index("AUROC, file minus network")]
+    gate = built.rows("was held against")
+    assert [line[1] for line in gate[1:]] == ["same class", "operators"]  # what failed comes first
+    assert "1 of 2 checks passed" in built.source
+    assert "&lt;b&gt;every&lt;/b&gt;" in built.source
+    assert "--config=configs/kd.py" in built.source
+
+
+def test_parts_that_a_run_lacks_are_left_out(bare):
+    assert {"glance", "results", "exports", "training", "confusion", "reproduce"} <= set(identifiers(bare))
+    assert not {"gate", "examples", "quarantine", "published", "roc"} & set(identifiers(bare))
+
+
+def test_more_than_two_classes_have_no_positive_one(bare):
+    header, *_ = bare.rows("macro recall per recording")
+    assert "macro recall, grouped" in header
+    assert not {"sensitivity", "MAcc"} & {cell["text"] for cell in bare.all("th")}
+
+
+def test_the_same_run_gives_the_same_page(real):
+    run_dir, _, built = real
+    assert page.build(run_dir, PUBLISHED).read_text(encoding="utf-8") == built.source
+    assert not list((run_dir / "report").glob("*.partial"))
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=re.escape("config.json is missing")):
+        page.build(tmp_path, None)
+    fabricate(tmp_path)
+    (tmp_path / "report" / tables.CURVES).unlink()
+    with pytest.raises(UserError, match=re.escape("curves.csv is missing")):
+        page.build(tmp_path, None)
+
+
+def test_published_table_is_that_of_the_paper():
+    rows = tables.read_results(PUBLISHED)
+    assert {row.variant for row in rows} == {"published"}
+    table = {(row.stage, row.metric): row.value for row in rows}
+    assert table["teacher", "accuracy@0.5"] == 0.905
+    assert table["kd", "specificity@0.5"] == 0.936
+    assert table["kd-T7-a0.7", "macro_f1@0.5"] == 0.8
+    assert table["student", "parameters"] == 43300
+    # Song et al. 2023, Table II: the sum of each row over its ten models, in per cent.
+    sums = {
+        "accuracy": 873.4,
+        "macro_recall": 818.9,
+        "macro_precision": 839.5,
+        "macro_f1": 828.2,
+        "specificity": 930.5,
+    }
+    for metric, total in sums.items():
+        values = [value for (_, name), value in table.items() if name == f"{metric}@0.5"]
+        assert len(values) == 10
+        assert 100 * sum(values) == pytest.approx(total)
