@@ -200,31 +200,41 @@ def example(
     title: str,
     samples: Float[np.ndarray, " window"],
     sample_rate: float,
+    spectrogram: Float[np.ndarray, "bins frames"],
+    max_hertz: float,
     features: Float[np.ndarray, "coeffs frames"],
     hop_seconds: float,
 ) -> Picture:
-    """A window and the features the network sees, on one time axis.
+    """A window, its spectrogram and the features the network sees, on one time axis.
 
     Args:
       title: of the window, for the alternative text.
       samples: full scale 1.
       sample_rate: Hz.
+      spectrogram: dB, from 0 Hz upwards, one column a frame.
+      max_hertz: of the last bin.
       features: one column a frame.
       hop_seconds: between frames.
     """
     seconds = len(samples) / sample_rate
+    # Frame t is centred on t hops.
+    frames = (-hop_seconds / 2, (features.shape[1] - 0.5) * hop_seconds)
+    shown = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
     with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
-        figure = Figure((_WIDTH, 3.4), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True)
+        figure = Figure((_WIDTH, 4.6), layout="constrained")
+        above, middle, below = figure.subplots(3, 1, sharex=True)
         above.plot(np.arange(len(samples)) / sample_rate, samples, color=_COLOURS[0], linewidth=0.5)
         above.set(ylabel="amplitude")
-        # Frame t is centred on t hops.
-        extent = (-hop_seconds / 2, (features.shape[1] - 0.5) * hop_seconds, -0.5, features.shape[0] - 0.5)
-        below.imshow(features, origin="lower", aspect="auto", extent=extent, cmap="cividis", interpolation="nearest")
+        middle.imshow(spectrogram, extent=(*frames, 0, max_hertz), cmap="magma", **shown)
+        middle.set(ylabel="Hz")
+        below.imshow(features, extent=(*frames, -0.5, features.shape[0] - 0.5), cmap="cividis", **shown)
         below.set(xlabel="seconds", ylabel="coefficient", xlim=(0, seconds))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-        alt = f"{title}: waveform of {seconds:g} seconds and its {features.shape[0]} feature coefficients over time."
+        alt = (
+            f"{title}: waveform of {seconds:g} seconds, its spectrogram up to {max_hertz:g} Hz and its "
+            f"{features.shape[0]} feature coefficients over time."
+        )
         return Picture("image/png", buffer.getvalue(), alt)
 
 

@@ -15,8 +15,8 @@ def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.
 
     Args:
       run_dir: the run's folder, with config.json and in report/ the three tables; there also, where the run made them,
-        quarantine.csv (id, path, reason), gate.json (a list of `run.Check`) and examples.npz (samples, sample_rate,
-        features, hop_seconds, title).
+        quarantine.csv (id, path, reason), gate.json (a list of `run.Check`) and examples.npz (the fields of
+        `run.Window`).
       published_csv: figures of papers to print beside ours, in the columns of results.csv; None prints none.
 
     Returns:

@@ -131,10 +131,14 @@ def examples(run: Run) -> html.Section | None:
         return None
     pictures = [
         html.figure(
-            figures.example(one.title, one.samples, one.sample_rate, one.features, one.hop_seconds),
+            figures.example(
+                one.title, one.samples, one.sample_rate, one.spectrogram, one.max_hertz, one.features, one.hop_seconds
+            ),
             caption(run, one.title),
         )
         for one in run.examples
     ]
-    words = html.paragraph("Above the sound, below the features that the network sees, on the same time axis.")
+    words = html.paragraph(
+        "The sound, its spectrogram, and the normalised features that the network sees, on one time axis."
+    )
     return html.Section("examples", "Examples", [words, html.gallery(pictures)])

@@ -52,13 +52,17 @@ class Window:
       title: what it is of.
       samples: float32 (window,).
       sample_rate: Hz.
-      features: float32 (coeffs, frames).
+      spectrogram: dB, float32 (bins, frames), from 0 Hz to `max_hertz`.
+      max_hertz: of the last bin.
+      features: float32 (coeffs, frames), as the network sees them.
       hop_seconds: between frames.
     """
 
     title: str
     samples: np.ndarray
     sample_rate: float
+    spectrogram: np.ndarray
+    max_hertz: float
     features: np.ndarray
     hop_seconds: float
 
@@ -242,6 +246,9 @@ def _examples(path: pathlib.Path) -> tuple[Window, ...]:
     if not path.is_file():
         return ()
     with np.load(path, allow_pickle=False) as stored:
-        rate, hop = float(stored["sample_rate"]), float(stored["hop_seconds"])
-        windows = zip(stored["title"], stored["samples"], stored["features"], strict=True)
-        return tuple(Window(str(title), samples, rate, features, hop) for title, samples, features in windows)
+        rate, hertz, hop = (float(stored[name]) for name in ("sample_rate", "max_hertz", "hop_seconds"))
+        windows = zip(stored["title"], stored["samples"], stored["spectrogram"], stored["features"], strict=True)
+        return tuple(
+            Window(str(title), samples, rate, spectrogram, hertz, features, hop)
+            for title, samples, spectrogram, features in windows
+        )

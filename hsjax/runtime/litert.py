@@ -112,7 +112,7 @@ def operators(model: bytes) -> tuple[str, ...]:
 
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     try:
-        graph = schema.ModelT.InitFromPackedBuf(model, 0)
+        graph: Any = schema.ModelT.InitFromPackedBuf(model, 0)
         found = []
         for subgraph in graph.subgraphs:
             for operator in subgraph.operators:

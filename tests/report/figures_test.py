@@ -35,7 +35,9 @@ def size_accuracy():
 
 def example():
     samples = np.sin(np.arange(500) / 20).astype(np.float32)
-    return figures.example("normal: a0001", samples, 200.0, np.ones((13, 21), np.float32), 0.125)
+    return figures.example(
+        "normal: a0001", samples, 200.0, np.ones((33, 21), np.float32), 50.0, np.ones((13, 21), np.float32), 0.125
+    )
 
 
 PICTURES = [training, confusion, roc, size_accuracy, example]

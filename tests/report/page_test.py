@@ -100,6 +100,8 @@ def add_optional(run_dir):
         report / "examples.npz",
         samples=np.zeros((2, 500), np.float32),
         sample_rate=200,
+        spectrogram=np.zeros((2, 33, 21), np.float32),
+        max_hertz=50.0,
         features=np.zeros((2, 13, 21), np.float32),
         hop_seconds=0.125,
         title=np.array(["normal: r00", "abnormal: r01"]),
