@@ -133,7 +133,7 @@ def export_stage(**changes: Any) -> ConfigDict:
 
 def report_stage(**changes: Any) -> ConfigDict:
     """The stage that writes the tables and the page."""
-    return _changed({"kind": StageKind.REPORT.value, "examples": 4}, changes)
+    return _changed({"kind": StageKind.REPORT.value, "examples": 6}, changes)
 
 
 def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:

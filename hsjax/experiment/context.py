@@ -1,0 +1,138 @@
+"""What the stages of one run share: the config, the folder, and the data, loaded when first needed."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+
+import numpy as np
+
+from hsjax import config as run_config
+from hsjax import evaluate, features, models, prepare, progress, train
+from hsjax.config import ConfigDict, StageKind, choice
+from hsjax.data import load, protocols
+from hsjax.experiment import folder
+from hsjax.types import Dataset, Examples, Split, UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity, for the cache of splits
+class Context:
+    """One run.
+
+    Attributes:
+      config: validated.
+      workdir: the run's folder.
+      published: table of published figures that the report prints beside ours; None for none.
+    """
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    published: pathlib.Path | None = None
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The recordings, checked and described, not decoded."""
+        return load.load(self.config.data, cache_dir=self.workdir / "cache")
+
+    @functools.cached_property
+    def examples(self) -> Examples:
+        """Every window of every recording."""
+        with progress.bar("reading recordings", len(self.dataset.recordings)) as advance:
+            return prepare.examples(self.dataset, self.config.prepare, advance)
+
+    @functools.cached_property
+    def front_end(self) -> features.FrontEnd:
+        """Samples to features."""
+        window, _ = prepare.window_samples(self.config.prepare)
+        return features.build(self.config.features, self.config.prepare.sample_rate, window)
+
+    @functools.cached_property
+    def raw_features(self) -> np.ndarray:
+        """Features of every window before normalisation, (n, coeffs, frames)."""
+        with progress.bar("features", len(self.examples.label)) as advance:
+            return features.extract(self.front_end.transform, self.examples.samples, advance)
+
+    @functools.cached_property
+    def positive(self) -> int | None:
+        """Index of the class to detect."""
+        dataset = self.dataset
+        return None if dataset.positive is None else dataset.classes.index(dataset.positive)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
+    def split(self, protocol: str) -> Split:
+        """Train, validation and test examples under a protocol."""
+        parts = self.config.split[protocol]
+        return protocols.split(
+            choice(protocols.Protocol, protocol, "protocols"),
+            self.examples,
+            self.dataset,
+            seed=self.config.data.split_seed,
+            validation_fraction=parts.validation,
+            test_fraction=parts.test,
+        )
+
+    def network(self, stage: str, form: models.Form = models.Form.FAST) -> models.Network:
+        """The network of a train stage."""
+        return models.build(self.config.stages[stage].model, num_classes=len(self.dataset.classes), form=form)
+
+    def trained(self, protocol: str, seed: int, stage: str) -> folder.Part:
+        """The folder of a train stage, with everything that its result depends on."""
+        config = self.config
+        parts = {name: config[name] for name in ("data", "prepare", "features", "dispatch")}
+        parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
+        settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
+        settings |= {"protocol": protocol, "seed": seed, "recordings": self._digest}
+        if teacher := config.stages[stage].teacher:
+            above = self.trained(protocol, seed, teacher).settings
+            settings |= {
+                f"teacher.{key}": value for key, value in above.items() if key.startswith(("stage.", "teacher."))
+            }
+        return folder.Part(self.workdir / "stages" / protocol / str(seed) / stage, settings)
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Changes when recordings are added, removed, relabelled or regrouped, or the first one sounds otherwise."""
+        recordings = self.dataset.recordings
+        described = [(r.id, r.label, r.group, r.sample_rate, r.num_samples) for r in recordings]
+        sound = b"".join(recording.read().tobytes() for recording in recordings[:1])
+        return hashlib.sha256(repr(described).encode() + sound).hexdigest()[:16]
+
+    def check(self) -> None:
+        """Build everything that a config can get wrong before any work is done.
+
+        Raises:
+          UserError: what to change.
+        """
+        for protocol in self.config.protocols:
+            choice(protocols.Protocol, protocol, "protocols")
+        choice(train.Dispatch, self.config.dispatch, "dispatch")
+        _ = self.front_end
+        for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+            if stage.objective not in train.OBJECTIVES:
+                known = ", ".join(train.OBJECTIVES)
+                raise UserError(f"config.stages.{name}.objective is {stage.objective!r}; it must be one of {known}")
+            choice(train.Weighting, stage.class_weighting, f"stages.{name}.class_weighting")
+            if stage.select not in evaluate.SELECTABLE:
+                known = ", ".join(evaluate.SELECTABLE)
+                raise UserError(f"config.stages.{name}.select is {stage.select!r}; it must be one of {known}")
+            learner(self, name, steps=1)
+
+
+def _other_data(config: ConfigDict) -> set[str]:
+    """Keys of `config.data` that the recordings do not depend on: where they lie, and another dataset's settings."""
+    return {"root"} | ({"synthetic"} - {config.data.name})
+
+
+def learner(context: Context, name: str, steps: int) -> train.Learner:
+    """Network, objective and optimiser of a train stage that takes `steps` steps in all."""
+    stage = context.config.stages[name]
+    rule = stage.optimizer
+    optimizer = train.Optimizer(
+        choice(train.Rule, rule.rule, f"stages.{name}.optimizer.rule"),
+        choice(train.Schedule, rule.schedule, f"stages.{name}.optimizer.schedule"),
+        total_steps=steps,
+        warmup_steps=round(rule.warmup_fraction * steps),
+        clip_norm=rule.clip_norm,
+    )
+    objective = train.Distil(stage.scale_by_t2) if stage.objective == "distil" else train.Supervised()
+    return train.Learner(context.network(name), objective, optimizer)

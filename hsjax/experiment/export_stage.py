@@ -1,0 +1,286 @@
+"""The stage that exports networks, holds the files against the parity gate, and scores them as a device would."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import soundfile
+
+from hsjax import bench, evaluate, features, models, prepare, progress, train
+from hsjax import config as run_config
+from hsjax.config import ConfigDict, StageKind
+from hsjax.evaluate import Decided
+from hsjax.experiment import folder, train_stage
+from hsjax.experiment.context import Context
+from hsjax.export import gate
+from hsjax.export import models as exported
+from hsjax.predict import Predictor, decide
+from hsjax.runtime import Aggregation, Description, quiet, sidecar
+from hsjax.types import Predictions, Recording, ResultRow, RunKey, UserError
+
+_EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
+_MAKERS = ("hsjax", "jax", "tensorflow", "tf2onnx", "onnx")
+_GATE, _PROFILE = "gate.json", "profile.json"
+
+
+def require_extras(name: str) -> None:
+    """Raise a UserError before any work if a package that export needs is missing."""
+    missing = [package for package in _EXTRAS if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(
+            f"stage {name!r} needs {', '.join(missing)}: pip install 'hsjax[export]', "
+            f"or leave {name!r} out of config.pipeline"
+        )
+
+
+def run(context: Context, name: str) -> None:
+    """Export every network the stage names, unless that is done."""
+    stage = context.config.stages[name]
+    for source in stage.models:
+        part = _part(context, stage, source)
+        part.claim()
+        if part.record() is None:
+            _export(context, stage, source, part.path)
+            part.finish({"source": source})
+
+
+def _part(context: Context, stage: ConfigDict, source: str) -> folder.Part:
+    settings = dict(context.trained(stage.protocol, stage.seed, source).settings)
+    settings |= folder.flat({key: value for key, value in stage.items() if key != "models"}, "export.")
+    return folder.Part(context.workdir / "exports" / source, settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A trained network, ready to be exported.
+
+    Attributes:
+      key: of its test predictions.
+      network: in plain form.
+      variables: trained.
+      front_end: with what was fitted for it.
+      state: that.
+      threshold: per recording, from validation; None with more than two classes.
+      reference: its own test predictions per recording.
+    """
+
+    key: RunKey
+    network: models.Network
+    variables: models.Variables
+    front_end: features.FrontEnd
+    state: features.FeatureState
+    threshold: float | None
+    reference: Predictions
+
+    def from_features(self, inputs: jax.Array) -> jax.Array:
+        """Features to logits."""
+        return self.network.apply(self.variables, inputs)[0].logits
+
+    def to_features(self, samples: jax.Array) -> jax.Array:
+        """Samples to features."""
+        return self.front_end.apply(self.state, samples)
+
+
+def _source(context: Context, stage: ConfigDict, name: str) -> _Source:
+    variables, state = train_stage.load(context, stage.protocol, stage.seed, name)
+    path = context.trained(stage.protocol, stage.seed, name).path
+    validation, test = (
+        evaluate.recordings(folder.load_predictions(train_stage.predictions_path(path, split)))
+        for split in ("validation", "test")
+    )
+    threshold = None
+    if context.positive is not None:
+        threshold = evaluate.choose(validation.probabilities[:, context.positive], validation.label == context.positive)
+    network = context.network(name, models.Form.PLAIN)
+    return _Source(test.key, network, variables, context.front_end, state, threshold, test)
+
+
+def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.Path) -> None:
+    source = _source(context, stage, name)
+    split = context.split(stage.protocol)
+    chosen = calibration_examples(context.examples.label[split.train], stage.calibration, stage.seed)
+    calibration = np.asarray(features.normalise(source.state, context.raw_features[split.train][chosen]))
+    with progress.bar(f"export: {name}", 1) as advance:
+        files = exported.export(
+            directory,
+            network=source.from_features,
+            front_end=source.to_features,
+            feature_shape=context.front_end.shape,
+            calibration=calibration,
+            description=_description(context, source),
+        )
+        advance(1)
+    checks = []
+    recordings = _test_recordings(context, source.reference)
+    for file in files:
+        checks += _inspect(context, source, split.test, file)
+        predictions = _score(file, recordings, source.reference)
+        folder.save_predictions(_predictions_path(file), predictions)
+        checks += _compare(context, stage, source, file, predictions)
+    folder.write_json(directory / _GATE, [dataclasses.asdict(check) for check in checks])
+    profiles = {}
+    with progress.bar(f"latency and memory: {name}", len(files) + 1) as advance:
+        for file in [*files, directory / exported.FRONT_END]:
+            profiles[file.name] = dataclasses.asdict(bench.measure(file, stage.threads)) | {"model": file.name}
+            advance(1)
+    folder.write_json(directory / _PROFILE, profiles)
+
+
+def calibration_examples(label: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of training examples that fix the int8 ranges: as many of each class, drawn at random."""
+    rng = np.random.default_rng(seed)
+    classes = np.unique(label)
+    per_class = [rng.permutation(np.flatnonzero(label == c))[: -(-count // len(classes))] for c in classes]
+    return np.sort(np.concatenate(per_class))
+
+
+def _description(context: Context, source: _Source) -> Description:
+    window, hop = prepare.window_samples(context.config.prepare)
+    with quiet.native_stderr():  # TensorFlow greets whoever imports it
+        versions = {name: importlib.import_module(name).__version__ for name in _MAKERS}
+    return Description(
+        stage=source.key.stage,
+        protocol=source.key.protocol,
+        seed=source.key.seed,
+        dataset=context.dataset.name,
+        synthetic=context.dataset.synthetic,
+        labels=context.dataset.classes,
+        positive=context.dataset.positive,
+        threshold=source.threshold,
+        aggregation=Aggregation.MEAN,
+        sample_rate=context.config.prepare.sample_rate,
+        window=window,
+        hop=hop,
+        versions=versions,
+    )
+
+
+def _inspect(context: Context, source: _Source, test: np.ndarray, file: pathlib.Path) -> list[gate.Check]:
+    """What a file must show by itself, on the windows of the test part."""
+    normalised = np.asarray(features.normalise(source.state, context.raw_features[test]))
+    reference = train.logits(source.network, source.variables, normalised)
+    takes_samples = sidecar.read(file).input == sidecar.Input.SAMPLES
+    inputs = context.examples.samples[test] if takes_samples else normalised
+    return [_named(check, source.key.stage) for check in gate.inspect(file, inputs, reference)]
+
+
+def _named(check: gate.Check, stage: str) -> gate.Check:
+    return dataclasses.replace(check, model=f"{stage}/{check.model}")
+
+
+def _test_recordings(context: Context, reference: Predictions) -> list[tuple[Recording, pathlib.Path]]:
+    """The recordings of the test part as audio files; rendered ones are written, in float, as they are."""
+    by_id = {recording.id: recording for recording in context.dataset.recordings}
+    found = []
+    for name in reference.recording:
+        recording = by_id[str(name)]
+        path = recording.path or context.workdir / "recordings" / f"{recording.id}.wav"
+        if recording.path is None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
+            partial.replace(path)
+        found.append((recording, path))
+    return found
+
+
+def _score(file: pathlib.Path, recordings: list[tuple[Recording, pathlib.Path]], like: Predictions) -> Predictions:
+    """Predictions of an exported file from audio files through `predict`: decoding, resampling, aggregation and all."""
+    predictor = Predictor(file)
+    rows = []
+    with progress.bar(f"predict: {like.key.stage}/{file.name}", len(recordings)) as advance:
+        for _, path in recordings:
+            probabilities = predictor.file(path).probabilities
+            rows.append([probabilities[label] for label in like.classes])
+            advance(1)
+    described = predictor.sidecar
+    key = dataclasses.replace(like.key, variant=str(described.variant), input=str(described.input))
+    return dataclasses.replace(like, key=key, probabilities=np.array(rows, np.float32))
+
+
+def _compare(
+    context: Context, stage: ConfigDict, source: _Source, file: pathlib.Path, predictions: Predictions
+) -> Iterator[gate.Check]:
+    """Whether a file decides as its network does, and loses nothing that matters."""
+    described = sidecar.read(file)
+    classes = [
+        np.array([described.labels.index(decide(dict(zip(one.classes, row, strict=True)), described)) for row in rows])
+        for one, rows in ((p, p.probabilities.tolist()) for p in (source.reference, predictions))
+    ]
+    label = f"{source.key.stage}/{file.name}"
+    yield gate.agreement(label, *classes, limit=stage.int8_agreement)
+    ours, theirs = (
+        evaluate.selection(p.probabilities, p.label, context.positive)["auroc"] for p in (predictions, source.reference)
+    )
+    drop = gate.metric_drop(label, "AUROC", theirs, ours, limit=stage.int8_auroc_drop)
+    paired = evaluate.difference(
+        [Decided(predictions, source.threshold)],
+        [Decided(source.reference, source.threshold)],
+        source.key.stage,
+        positive=context.positive,
+        resamples=context.config.evaluate.bootstrap,
+        seed=context.config.data.split_seed,
+    )
+    # The file minus its network: the lower bound is the largest drop that 95 % of resamples leave possible.
+    bound = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
+    if bound is not None:
+        drop = dataclasses.replace(drop, detail=f"{drop.detail}; paired 95 % bound of the drop {max(0.0, -bound):.4f}")
+    yield drop
+
+
+def _predictions_path(file: pathlib.Path) -> pathlib.Path:
+    return file.parent / "predictions" / f"{file.stem}.npz"
+
+
+def _directories(context: Context) -> Iterator[tuple[ConfigDict, str, pathlib.Path]]:
+    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
+        for source in stage.models:
+            yield stage, source, _part(context, stage, source).path
+
+
+def predictions(context: Context) -> Iterator[Predictions]:
+    """Of all exported files, per recording of the test part."""
+    for _, _, directory in _directories(context):
+        for path in sorted((directory / "predictions").glob("*.npz")):
+            yield folder.load_predictions(path)
+
+
+def gate_checks(context: Context) -> list[dict]:
+    """All checks of all exported files."""
+    return [check for _, _, directory in _directories(context) for check in json.loads((directory / _GATE).read_text())]
+
+
+def enforce(context: Context) -> None:
+    """Raise `GateFailed` if a file failed a check."""
+    gate.enforce(gate.Check(**check) for check in gate_checks(context))
+
+
+def model_rows(context: Context) -> Iterator[ResultRow]:
+    """Size, latency and memory of every exported file and of the front end."""
+    for stage, source, directory in _directories(context):
+        for name, profile in json.loads((directory / _PROFILE).read_text()).items():
+            variant, _, kind = pathlib.Path(name).stem.rpartition("-")
+            for metric, volatile in _COSTS.items():
+                if profile[metric] is not None:
+                    yield ResultRow(
+                        context.dataset.name, stage.protocol, source, stage.seed, 0, "", "model", variant, kind, metric,
+                        "", float(profile[metric]), n=profile["runs"] if "microseconds" in metric else None,
+                        volatile=volatile,
+                    )  # fmt: skip
+
+
+# Of a `bench.Measurement`: figures that go into results.csv, and whether they differ from run to run.
+_COSTS = {
+    "bytes": 0,
+    "median_microseconds": 1,
+    "p5_microseconds": 1,
+    "p95_microseconds": 1,
+    "threads": 0,
+    "peak_memory_bytes": 1,
+    "model_memory_bytes": 1,
+}

@@ -1,0 +1,100 @@
+"""A run's folder: which part of it is finished, and with which settings it was made."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from hsjax.types import Predictions, RunKey, UserError
+
+_SETTINGS, _DONE = "settings.json", "done.json"
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    os.replace(partial, path)
+
+
+def flat(config: ml_collections.ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name, as JSON would return them."""
+    result = {}
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict | dict):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A folder that one stage fills, bound to the settings it is made with.
+
+    Attributes:
+      path: the folder.
+      settings: flat settings that its content depends on.
+    """
+
+    path: pathlib.Path
+    settings: dict[str, Any]
+
+    def claim(self) -> None:
+        """Create the folder, or check that what is in it was made with the same settings.
+
+        Raises:
+          UserError: it was made with others, which it names.
+        """
+        file = self.path / _SETTINGS
+        if not file.exists():
+            # Nothing is trusted that does not say how it was made.
+            shutil.rmtree(self.path, ignore_errors=True)
+            write_json(file, self.settings)
+            return
+        before = json.loads(file.read_text())
+        changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))
+        if changed:
+            listed = ", ".join(f"{key} (was {before.get(key)}, is {self.settings.get(key)})" for key in changed[:4])
+            raise UserError(
+                f"{self.path} was made with other settings: {listed}{', ...' if changed[4:] else ''}; "
+                "give another --workdir, or delete that folder to make it anew"
+            )
+
+    def record(self) -> dict[str, Any] | None:
+        """What `finish` was given; None while the part is unfinished."""
+        file = self.path / _DONE
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Mark the part finished: it is not made again."""
+        write_json(self.path / _DONE, record)
+
+
+def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
+    """Write predictions, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(predictions, name) for name in _ARRAYS}
+    header = json.dumps({"key": dataclasses.asdict(predictions.key), "unit": predictions.unit})
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, header=np.array(header), classes=np.array(predictions.classes), **fields)
+    os.replace(partial, path)
+
+
+_ARRAYS = ("recording", "start", "group", "label", "probabilities")
+
+
+def load_predictions(path: pathlib.Path) -> Predictions:
+    """Read what `save_predictions` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        header = json.loads(str(stored["header"]))
+        arrays = {name: stored[name] for name in _ARRAYS}
+        classes = tuple(str(name) for name in stored["classes"])
+    return Predictions(key=RunKey(**header["key"]), unit=header["unit"], classes=classes, **arrays)

@@ -1,0 +1,187 @@
+"""The stage that turns everything a run has made into three tidy tables and a page."""
+
+import itertools
+import pathlib
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from hsjax import config as run_config
+from hsjax import dsp, evaluate, features, train
+from hsjax.config import StageKind
+from hsjax.data import quarantine
+from hsjax.evaluate import Decided
+from hsjax.experiment import export_stage, folder, train_stage
+from hsjax.experiment.context import Context
+from hsjax.report import page, tables
+from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
+
+# Of a finished train stage, by the name of the metric in results.csv.
+_MODEL_FIGURES = ("parameters", "macs", "best_epoch", "epochs")
+
+
+def run(context: Context, name: str) -> pathlib.Path:
+    """Write the tables and the page anew from what the stages left; returns the page."""
+    directory = context.workdir / "report"
+    predictions = list(_predictions(context))
+    decided = _decide(context, predictions)
+    rows = [row for one in decided for row in _score(context, one)]
+    rows += _differences(context, decided)
+    rows += evaluate.over_seeds(rows)
+    rows += list(_model_rows(context))
+    rows += export_stage.model_rows(context)
+    tables.write_results(directory / tables.RESULTS, rows)
+    tables.write_predictions(directory / tables.PREDICTIONS, predictions)
+    tables.write_curves(directory / tables.CURVES, _curves(context))
+    quarantine.write(context.dataset, directory / "quarantine.csv")
+    folder.write_json(directory / "gate.json", export_stage.gate_checks(context))
+    _write_examples(context, directory / "examples.npz", context.config.stages[name].examples)
+    return page.build(context.workdir, context.published)
+
+
+def _trained(context: Context) -> Iterator[tuple[str, int, str]]:
+    for protocol in context.config.protocols:
+        for seed in context.config.seeds:
+            for name in run_config.stages(context.config, StageKind.TRAIN):
+                yield protocol, seed, name
+
+
+def _predictions(context: Context) -> Iterator[Predictions]:
+    """Of networks, per segment and per recording; of exported files, per recording."""
+    for protocol, seed, name in _trained(context):
+        stage = context.trained(protocol, seed, name).path
+        for split in ("validation", "test"):
+            segments = folder.load_predictions(train_stage.predictions_path(stage, split))
+            yield segments
+            yield evaluate.recordings(segments)
+    yield from export_stage.predictions(context)
+
+
+def _decide(context: Context, predictions: list[Predictions]) -> list[Decided]:
+    """Test predictions with the thresholds that the network's own validation predictions of the same unit ask for.
+
+    An exported file is decided at its network's threshold: that one is in its sidecar.
+    """
+    thresholds = {}
+    for one in predictions:
+        if one.key.split == "validation" and context.positive is not None:
+            identity = (one.key.protocol, one.key.seed, one.key.stage, one.unit)
+            thresholds[identity] = evaluate.choose(
+                one.probabilities[:, context.positive], one.label == context.positive
+            )
+    return [
+        Decided(one, thresholds.get((one.key.protocol, one.key.seed, one.key.stage, one.unit)))
+        for one in predictions
+        if one.key.split == "test"
+    ]
+
+
+def _score(context: Context, decided: Decided) -> list[ResultRow]:
+    return evaluate.score(
+        decided.predictions,
+        threshold=decided.threshold,
+        positive=context.positive,
+        resamples=context.config.evaluate.bootstrap,
+        seed=context.config.data.split_seed,
+    )
+
+
+def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
+    """Paired differences between train stages, per protocol and unit, over all seeds; and of files to their network."""
+    pairs: list[tuple[list[Decided], list[Decided], str]] = []
+    networks = [one for one in decided if one.predictions.key.variant == "jax"]
+    for protocol in context.config.protocols:
+        for unit in ("segment", "recording"):
+            by_stage: dict[str, list[Decided]] = {}
+            for one in networks:
+                if one.predictions.key.protocol == protocol and one.predictions.unit == unit:
+                    by_stage.setdefault(one.predictions.key.stage, []).append(one)
+            pairs += [(by_stage[a], by_stage[b], f"{a} - {b}") for a, b in run_config.differences(context.config)]
+    for file in decided:
+        key = file.predictions.key
+        if key.variant == "jax":
+            continue
+        origin = RunKey(key.dataset, key.protocol, key.stage, key.seed, key.fold, key.split)
+        network = [n for n in networks if n.predictions.key == origin and n.predictions.unit == file.predictions.unit]
+        pairs.append(([file], network, key.stage))
+    return [
+        row
+        for a, b, name in pairs
+        for row in evaluate.difference(
+            a,
+            b,
+            name,
+            positive=context.positive,
+            resamples=context.config.evaluate.bootstrap,
+            seed=context.config.data.split_seed,
+        )
+    ]
+
+
+def _model_rows(context: Context) -> Iterator[ResultRow]:
+    """Parameters, multiply-accumulates and epochs of every network."""
+    for protocol, seed, name in _trained(context):
+        record = context.trained(protocol, seed, name).record() or {}
+        for metric in _MODEL_FIGURES:
+            yield ResultRow(
+                context.dataset.name, protocol, name, seed, 0, "", "model", "jax", "features", metric, "",
+                float(record[metric]),
+            )  # fmt: skip
+
+
+def _curves(context: Context) -> Iterator[CurveRow]:
+    for protocol, seed, name in _trained(context):
+        stage = context.trained(protocol, seed, name).path
+        for row in train.read_log(stage / "metrics.jsonl"):
+            for split in ("train", "validation"):
+                for metric, value in row[split].items():
+                    yield CurveRow(context.dataset.name, protocol, name, seed, 0, row["epoch"], split, metric, value)
+
+
+def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
+    """Test windows of different groups, the classes in turn: sound, spectrogram and features, for the page to draw."""
+    examples, recordings = context.examples, context.dataset.recordings
+    split = context.split(context.config.protocols[-1])
+    by_class: dict[int, dict[str, int]] = {}
+    for index in split.test[::-1]:
+        recording = recordings[examples.recording[index]]
+        by_class.setdefault(int(examples.label[index]), {})[recording.group or recording.id] = int(index)
+    turns = itertools.zip_longest(*(list(by_class[label].values())[::-1] for label in sorted(by_class)))
+    chosen = [index for turn in turns for index in turn if index is not None][:count]
+    rate, options = context.config.prepare.sample_rate, context.config.features
+    samples = examples.samples[chosen]
+    # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
+    bins = slice(0, round(options.fmax / rate * options.n_fft) + 1)
+    spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
+    normalisation = features.normalisation(context.raw_features[split.train])
+    titles = [recordings[examples.recording[index]] for index in chosen]
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            samples=samples,
+            sample_rate=rate,
+            spectrogram=np.swapaxes(spectrogram, -1, -2),
+            max_hertz=(bins.stop - 1) * rate / options.n_fft,
+            features=features.normalise(normalisation, context.raw_features[chosen]),
+            hop_seconds=options.hop_length / rate,
+            title=np.array([f"{r.label}: {r.id}" + (f" ({r.subset})" if r.subset else "") for r in titles]),
+        )
+
+
+# Columns of the closing table, by metric.
+_HEADLINES = {"macc": "MAcc", "sensitivity": "sens", "specificity": "spec", "auroc": "AUROC"}
+
+
+def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
+    """Header and lines of a closing table: per model, what to look at first, per test recording."""
+    models: dict[tuple[str, ...], dict[str, ResultRow]] = {}
+    for row in tables.read_results(context.workdir / "report" / tables.RESULTS):
+        if (row.protocol, row.unit, row.split) == (protocol, "recording", "test") and row.metric in _HEADLINES:
+            file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
+            models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
+    lines: list[tuple[str, ...]] = [("stage", "seed", "file", "n", *_HEADLINES.values())]
+    for model, rows in models.items():
+        values = (f"{rows[metric].value:.3f}" for metric in _HEADLINES if metric in rows)
+        lines.append((*model, str(next(iter(rows.values())).n or ""), *values))
+    return lines

@@ -1,0 +1,129 @@
+"""A stage that trains one network under one protocol with one seed."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+
+from hsjax import evaluate, features, models, progress, train
+from hsjax.experiment import folder
+from hsjax.experiment.context import Context, learner
+from hsjax.train import checkpoint
+from hsjax.types import Batch, Predictions, RunKey
+
+VARIABLES, FEATURES = "variables", "features.npz"
+
+
+def run(context: Context, protocol: str, seed: int, name: str) -> None:
+    """Train the stage unless it is finished; resume it if it was interrupted."""
+    part = context.trained(protocol, seed, name)
+    part.claim()
+    if part.record() is not None:
+        return
+    stage, split = context.config.stages[name], context.split(protocol)
+    label = context.examples.label
+    normalisation = features.normalisation(context.raw_features[split.train])
+    inputs = {
+        which: jnp.asarray(features.normalise(normalisation, context.raw_features[getattr(split, which)]))
+        for which in ("train", "validation", "test")
+    }
+    weighting = train.Weighting(stage.class_weighting)
+    data = Batch(
+        inputs["train"],
+        jnp.asarray(label[split.train]),
+        jnp.ones(len(split.train)),
+        jnp.asarray(train.class_weights(label[split.train], len(context.dataset.classes), weighting)),
+        teacher_logits(context, protocol, seed, stage.teacher, inputs["train"]) if stage.teacher else None,
+    )
+    steps = -(-len(split.train) // stage.batch_size)
+    made = learner(context, name, stage.epochs * steps)
+    title = f"{protocol}, seed {seed}: {name}"
+    with progress.bar(title, stage.epochs * steps) as advance:
+        fitted = train.fit(
+            made,
+            data,
+            inputs["validation"],
+            functools.partial(validate, label=label[split.validation], positive=context.positive),
+            hparams={
+                "learning_rate": jnp.float32(stage.optimizer.learning_rate),
+                "weight_decay": jnp.float32(stage.optimizer.weight_decay),
+                "temperature": jnp.float32(stage.temperature),
+                "alpha": jnp.float32(stage.alpha),
+            },
+            # The stage's name is not in the key: stages of one seed start from the same weights and see the same
+            # order, so that their difference is the objective's.
+            key=jax.random.key(seed),
+            epochs=stage.epochs,
+            batch_size=stage.batch_size,
+            patience=stage.patience,
+            select=stage.select,
+            directory=part.path,
+            dispatch=train.Dispatch(context.config.dispatch),
+            progress=advance,
+        )
+    checkpoint.save_variables(part.path / VARIABLES, fitted.variables)
+    with (part.path / FEATURES).open("wb") as file:
+        np.savez(file, **normalisation._asdict())
+    for which in ("validation", "test"):
+        logits = train.logits(made.network, fitted.variables, inputs[which])
+        key = RunKey(context.dataset.name, protocol, name, seed, split=which)
+        predicted = segment_predictions(context, key, getattr(split, which), logits)
+        folder.save_predictions(predictions_path(part.path, which), predicted)
+    example = jax.ShapeDtypeStruct((1, *data.inputs.shape[1:]), data.inputs.dtype)
+    part.finish(
+        {
+            "best_epoch": fitted.best_epoch,
+            "epochs": fitted.epochs,
+            "parameters": models.parameter_count(fitted.variables),
+            "macs": models.macs(context.network(name, models.Form.PLAIN), example),
+            "train": len(split.train),
+        }
+    )
+
+
+def predictions_path(stage: pathlib.Path, split: str) -> pathlib.Path:
+    """Where a train stage keeps its predictions for a split."""
+    return stage / f"predictions-{split}.npz"
+
+
+def load(context: Context, protocol: str, seed: int, name: str) -> tuple[models.Variables, features.FeatureState]:
+    """Variables and fitted features of a finished train stage."""
+    path = context.trained(protocol, seed, name).path
+    example = jax.ShapeDtypeStruct((1, *context.front_end.shape), jnp.float32)
+    shapes = jax.eval_shape(context.network(name).init, jax.random.key(0), example)
+    with np.load(path / FEATURES) as stored:
+        state = features.FeatureState(stored["mean"], stored["std"])
+    return checkpoint.load_variables(path / VARIABLES, shapes), state
+
+
+def teacher_logits(context: Context, protocol: str, seed: int, teacher: str, inputs: jax.Array) -> jax.Array:
+    """The teacher's logits on the training examples, computed once: nothing random stands before the teacher."""
+    variables, _ = load(context, protocol, seed, teacher)
+    return jnp.asarray(train.logits(context.network(teacher), variables, inputs))
+
+
+def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:
+    """Metrics of one epoch: loss, and what a stage may be selected by."""
+    log_probability = scipy.special.log_softmax(logits.astype(np.float64), axis=-1)
+    loss = -log_probability[np.arange(len(label)), label].mean()
+    return {"loss": float(loss)} | evaluate.selection(np.exp(log_probability), label, positive)
+
+
+def segment_predictions(context: Context, key: RunKey, index: np.ndarray, logits: np.ndarray) -> Predictions:
+    """Softmax probabilities of the examples at `index`, with what identifies them."""
+    examples, recordings = context.examples, context.dataset.recordings
+    owners = [recordings[owner] for owner in examples.recording[index]]
+    return Predictions(
+        key=key,
+        unit="segment",
+        classes=context.dataset.classes,
+        recording=np.array([owner.id for owner in owners]),
+        start=examples.start[index],
+        # Where the distribution names no group, a recording stands for itself.
+        group=np.array([owner.group or owner.id for owner in owners]),
+        label=examples.label[index],
+        probabilities=scipy.special.softmax(logits, axis=-1).astype(np.float32),
+    )

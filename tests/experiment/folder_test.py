@@ -1,0 +1,47 @@
+import json
+
+import numpy as np
+import pytest
+
+from hsjax.config import ConfigDict
+from hsjax.experiment import folder
+from hsjax.types import Predictions, RunKey, UserError
+
+
+def test_flat_names_are_as_json_returns_them():
+    flat = folder.flat(ConfigDict({"a": {"b": (1, 2)}, "c": "x"}))
+    assert flat == {"a.b": [1, 2], "c": "x"}
+    assert json.loads(json.dumps(flat)) == flat
+
+
+def test_a_part_is_bound_to_its_settings(tmp_path):
+    part = folder.Part(tmp_path / "part", {"epochs": 3, "rate": 0.1})
+    part.claim()
+    (part.path / "work").write_text("half")
+    assert part.record() is None
+    part.claim()  # the same settings go on
+    assert (part.path / "work").exists()
+    part.finish({"best": 2})
+    assert folder.Part(part.path, part.settings).record() == {"best": 2}
+    with pytest.raises(UserError, match=r"epochs \(was 3, is 4\)"):
+        folder.Part(part.path, {"epochs": 4, "rate": 0.1}).claim()
+
+
+def test_work_that_does_not_say_how_it_was_made_is_not_trusted(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "done.json").write_text("{}")
+    part = folder.Part(tmp_path / "part", {"epochs": 3})
+    part.claim()
+    assert part.record() is None
+
+
+def test_predictions_survive_the_disk(tmp_path, rng):
+    predictions = Predictions(
+        RunKey("d", "grouped", "kd", 3), "segment", ("normal", "abnormal"), np.array(["a", "b"]), np.array([0.0, 2.5]),
+        np.array(["g", "h"]), np.array([0, 1], np.int32), rng.random((2, 2)).astype(np.float32),
+    )  # fmt: skip
+    folder.save_predictions(tmp_path / "p.npz", predictions)
+    loaded = folder.load_predictions(tmp_path / "p.npz")
+    assert (loaded.key, loaded.unit, loaded.classes) == (predictions.key, predictions.unit, predictions.classes)
+    for name in ("recording", "start", "group", "label", "probabilities"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(predictions, name))
