@@ -124,8 +124,8 @@ def export_stage(**changes: Any) -> ConfigDict:
             "calibration": 512,  # training windows that fix the int8 ranges, as many of each class
             "threads": 1,  # latency is measured with these
             "float_deviation": 1e-4,  # gate: largest deviation of float logits, relative to their largest
-            "int8_agreement": 0.99,  # gate: least fraction of test recordings with the same class
-            "int8_auroc_drop": 0.01,  # gate: largest loss of AUROC per recording
+            "agreement": 0.99,  # gate: least fraction of test recordings with the network's class
+            "auroc_drop": 0.01,  # gate: largest loss of AUROC per recording
         },
         changes,
     )
@@ -169,15 +169,6 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"config.{key} does not exist; {hint}"
 
 
-def keys(config: ConfigDict, prefix: str = "") -> Iterator[str]:
-    """Dotted names of all values."""
-    for name, value in config.items():
-        if isinstance(value, ConfigDict) and len(value):
-            yield from keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
 def refuse_unknown(config: ConfigDict, template: ConfigDict, prefix: str) -> None:
     """Raise a UserError for the first key of `config` that `template` lacks."""
     for name, value in config.items():
@@ -205,6 +196,8 @@ def validate(config: ConfigDict) -> None:
         kind = choice(StageKind, stage.get("kind", ""), f"stages.{name}.kind")
         refuse_unknown(stage, TEMPLATES[kind](), f"stages.{name}.")
     for name in config.pipeline:
+        if config.pipeline.count(name) > 1:
+            raise UserError(f"config.pipeline names {name!r} more than once")
         if name not in config.stages:
             raise UserError(f"config.pipeline names {name!r}; config.stages has {', '.join(config.stages.keys())}")
     problems = list(_problems(config))
@@ -213,14 +206,21 @@ def validate(config: ConfigDict) -> None:
 
 
 def _problems(config: ConfigDict) -> Iterator[str]:
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+    whole = all(isinstance(seed, int) and seed >= 0 for seed in config.seeds)
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or not whole:
         yield f"config.seeds is {tuple(config.seeds)}; give one or more different integers from 0 on"
-    if not config.protocols or len(set(config.protocols)) < len(config.protocols):
+    if any("," in name for name in config.protocols):
+        yield "several protocols in a flag are written --config.protocols=\"('paper','grouped')\""
+    elif not config.protocols or len(set(config.protocols)) < len(config.protocols):
         yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
     for name, parts in config.split.items():
         if not all(0 < fraction < 1 for fraction in (parts.test, parts.validation)):
             yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
     prepare = config.prepare
+    if prepare.sample_rate < 1 or prepare.hop_seconds * prepare.sample_rate < 1:
+        yield "config.prepare.sample_rate and hop_seconds leave less than one sample between windows; raise them"
+    if config.data.split_seed < 0:
+        yield "config.data.split_seed must be an integer from 0 on"
     if not 0 < prepare.hop_seconds <= prepare.window_seconds:
         yield "config.prepare.hop_seconds must be positive and at most window_seconds, or samples would be skipped"
     if config.evaluate.bootstrap < 100:
@@ -243,6 +243,10 @@ def _problems(config: ConfigDict) -> Iterator[str]:
                 f"config.stages.{name}.protocol is paper, which splits segments; exported files are scored on whole "
                 "recordings, so choose a protocol that keeps recordings whole"
             )
+        if stage.calibration < 2 or stage.threads < 1:
+            yield f"config.stages.{name} needs a calibration of at least 2 windows and at least 1 thread"
+        if not (0 <= stage.agreement <= 1 and stage.float_deviation > 0):
+            yield f"config.stages.{name}.agreement lies between 0 and 1 and float_deviation is positive"
         if stage.seed not in config.seeds:
             yield f"config.stages.{name}.seed is {stage.seed}, which config.seeds does not run"
     for pair in differences(config):
@@ -264,5 +268,11 @@ def _train_problems(name: str, stage: ConfigDict, order: list[str]) -> Iterator[
         yield f"{key}.alpha must lie between 0 and 1"
     if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0:
         yield f"{key} needs epochs and batch_size of at least 1 and a patience of at least 0"
-    if not stage.optimizer.learning_rate > 0:
-        yield f"{key}.optimizer.learning_rate must be positive"
+    if not distils and (stage.temperature, stage.alpha) != (1.0, 1.0):
+        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
+    rule = stage.optimizer
+    if rule.learning_rate <= 0 or rule.weight_decay < 0 or rule.clip_norm < 0 or not 0 <= rule.warmup_fraction < 1:
+        yield (
+            f"{key}.optimizer needs a positive learning_rate, weight_decay and clip_norm from 0 on, "
+            "and a warmup_fraction from 0 to below 1"
+        )

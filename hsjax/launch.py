@@ -51,6 +51,12 @@ def start(argv: list[str]) -> None:
         app.run(main, argv=argv, flags_parser=parse)
     except UserError as error:
         sys.exit(f"hsjax: {error}")
+    except KeyboardInterrupt:
+        sys.exit("hsjax: interrupted; the same command goes on where it stopped")
+    except OSError as error:  # a full disk, a read-only folder, a file where a folder is wanted
+        if error.errno is None:
+            raise
+        sys.exit(f"hsjax: {error}; what is finished is kept: make room or give another --workdir, and run it again")
 
 
 if __name__ == "__main__":

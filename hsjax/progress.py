@@ -39,15 +39,18 @@ def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _lines(description: str, total: int) -> Callable[[int], None]:
     began = last = time.monotonic()
-    done = 0
+    done = before = 0
 
     def advance(amount: int) -> None:
-        nonlocal done, last
-        done += amount
+        nonlocal began, done, last, before
         now = time.monotonic()
+        if done == 0:
+            # What comes first was done by an earlier run, or while compiling: it says nothing about the speed.
+            began, before = now, amount
+        done += amount
         if now - last >= _LINE_SECONDS and done < total:
             last = now
-            left = (now - began) / max(done, 1) * (total - done)
+            left = (now - began) / max(done - before, 1) * (total - done)
             print(f"{description}: {done} of {total}, about {left:.0f} s left", file=sys.stderr, flush=True)
 
     return advance

@@ -56,6 +56,17 @@ def test_unknown_variant_names_the_known():
         ({"protocols": ("grouped", "paper"), "stages.export.protocol": "paper"}, "whole recordings"),
         ({"stages.export.seed": 4}, "which config.seeds does not run"),
         ({"evaluate.bootstrap": 10}, "bootstrap"),
+        ({"seeds": ("a", "b")}, "different integers"),
+        ({"protocols": ("paper,grouped",)}, r"\('paper','grouped'\)"),
+        ({"pipeline": ("student", "student")}, "more than once"),
+        ({"prepare.hop_seconds": 1e-5}, "less than one sample"),
+        ({"data.split_seed": -1}, "split_seed"),
+        ({"stages.student.alpha": 0.5}, "does not use"),
+        ({"stages.kd.optimizer.warmup_fraction": 5.0}, "warmup_fraction"),
+        ({"stages.kd.optimizer.weight_decay": -1.0}, "weight_decay"),
+        ({"stages.export.calibration": 0}, "calibration"),
+        ({"stages.export.threads": 0}, "thread"),
+        ({"stages.export.agreement": 2.0}, "agreement"),
     ],
 )
 def test_contradictions_and_misspellings_stop_with_a_sentence(changes, message):

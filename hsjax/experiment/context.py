@@ -4,9 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
+from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+import hsjax
 from hsjax import config as run_config
 from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, StageKind, choice
@@ -71,17 +75,23 @@ class Context:
             test_fraction=parts.test,
         )
 
-    def network(self, stage: str, form: models.Form = models.Form.FAST) -> models.Network:
-        """The network of a train stage."""
-        return models.build(self.config.stages[stage].model, num_classes=len(self.dataset.classes), form=form)
+    def network(
+        self, stage: str, form: models.Form = models.Form.FAST, num_classes: int | None = None
+    ) -> models.Network:
+        """The network of a train stage, with as many outputs as the dataset has classes."""
+        num_classes = len(self.dataset.classes) if num_classes is None else num_classes
+        return models.build(self.config.stages[stage].model, num_classes=num_classes, form=form)
 
     def trained(self, protocol: str, seed: int, stage: str) -> folder.Part:
         """The folder of a train stage, with everything that its result depends on."""
         config = self.config
-        parts = {name: config[name] for name in ("data", "prepare", "features", "dispatch")}
+        parts = {name: config[name] for name in ("data", "prepare", "features")}
         parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
         settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
         settings |= {"protocol": protocol, "seed": seed, "recordings": self._digest}
+        # Numbers depend on these too: what was begun with one version is not gone on with by another.
+        settings |= {"dispatch": train.Dispatch(config.dispatch).resolve().value, "backend": jax.default_backend()}
+        settings |= {"hsjax": hsjax.__version__, "jax": jax.__version__}
         if teacher := config.stages[stage].teacher:
             above = self.trained(protocol, seed, teacher).settings
             settings |= {
@@ -97,6 +107,13 @@ class Context:
         sound = b"".join(recording.read().tobytes() for recording in recordings[:1])
         return hashlib.sha256(repr(described).encode() + sound).hexdigest()[:16]
 
+    def train_stages(self) -> Iterator[tuple[str, int, str]]:
+        """Protocol, seed and name of every training, in the order in which they are run."""
+        for protocol in self.config.protocols:
+            for seed in self.config.seeds:
+                for name in run_config.stages(self.config, StageKind.TRAIN):
+                    yield protocol, seed, name
+
     def check(self) -> None:
         """Build everything that a config can get wrong before any work is done.
 
@@ -106,7 +123,7 @@ class Context:
         for protocol in self.config.protocols:
             choice(protocols.Protocol, protocol, "protocols")
         choice(train.Dispatch, self.config.dispatch, "dispatch")
-        _ = self.front_end
+        example = jax.ShapeDtypeStruct((1, *self.front_end.shape), jnp.float32)
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
             if stage.objective not in train.OBJECTIVES:
                 known = ", ".join(train.OBJECTIVES)
@@ -115,7 +132,12 @@ class Context:
             if stage.select not in evaluate.SELECTABLE:
                 known = ", ".join(evaluate.SELECTABLE)
                 raise UserError(f"config.stages.{name}.select is {stage.select!r}; it must be one of {known}")
-            learner(self, name, steps=1)
+            network = learner(self, name, steps=1, num_classes=2).network
+            try:
+                jax.eval_shape(network.init, jax.random.key(0), example)
+            except (TypeError, ValueError, ZeroDivisionError) as error:
+                shape = " x ".join(map(str, self.front_end.shape))
+                raise UserError(f"features of {shape} are too small for {stage.model}: {error}") from error
 
 
 def _other_data(config: ConfigDict) -> set[str]:
@@ -123,7 +145,7 @@ def _other_data(config: ConfigDict) -> set[str]:
     return {"root"} | ({"synthetic"} - {config.data.name})
 
 
-def learner(context: Context, name: str, steps: int) -> train.Learner:
+def learner(context: Context, name: str, steps: int, num_classes: int | None = None) -> train.Learner:
     """Network, objective and optimiser of a train stage that takes `steps` steps in all."""
     stage = context.config.stages[name]
     rule = stage.optimizer
@@ -135,4 +157,4 @@ def learner(context: Context, name: str, steps: int) -> train.Learner:
         clip_norm=rule.clip_norm,
     )
     objective = train.Distil(stage.scale_by_t2) if stage.objective == "distil" else train.Supervised()
-    return train.Learner(context.network(name), objective, optimizer)
+    return train.Learner(context.network(name, num_classes=num_classes), objective, optimizer)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,12 +21,14 @@ from hsjax.experiment.context import Context
 from hsjax.export import gate
 from hsjax.export import models as exported
 from hsjax.predict import Predictor, decide
-from hsjax.runtime import Aggregation, Description, quiet, sidecar
+from hsjax.runtime import Aggregation, Description, Kernels, quiet, sidecar
 from hsjax.types import Predictions, Recording, ResultRow, RunKey, UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 _MAKERS = ("hsjax", "jax", "tensorflow", "tf2onnx", "onnx")
 _GATE, _PROFILE = "gate.json", "profile.json"
+# Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
+_AUTO = "median_microseconds_auto_kernels"
 
 
 def require_extras(name: str) -> None:
@@ -52,6 +55,7 @@ def run(context: Context, name: str) -> None:
 def _part(context: Context, stage: ConfigDict, source: str) -> folder.Part:
     settings = dict(context.trained(stage.protocol, stage.seed, source).settings)
     settings |= folder.flat({key: value for key, value in stage.items() if key != "models"}, "export.")
+    settings["evaluate.bootstrap"] = context.config.evaluate.bootstrap
     return folder.Part(context.workdir / "exports" / source, settings)
 
 
@@ -115,20 +119,30 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
             description=_description(context, source),
         )
         advance(1)
-    checks = []
+    checks, profiles = [], {}
+    windows = _windows(context, source, split.test)
     recordings = _test_recordings(context, source.reference)
-    for file in files:
-        checks += _inspect(context, source, split.test, file)
-        predictions = _score(file, recordings, source.reference)
-        folder.save_predictions(_predictions_path(file), predictions)
-        checks += _compare(context, stage, source, file, predictions)
-    folder.write_json(directory / _GATE, [dataclasses.asdict(check) for check in checks])
-    profiles = {}
-    with progress.bar(f"latency and memory: {name}", len(files) + 1) as advance:
-        for file in [*files, directory / exported.FRONT_END]:
-            profiles[file.name] = dataclasses.asdict(bench.measure(file, stage.threads)) | {"model": file.name}
-            advance(1)
+    for file in [*files, directory / exported.FRONT_END]:
+        try:  # what is wrong with one file is its failed check, and the others go on
+            if file in files:
+                checks += _inspect(stage, windows, file)
+                predictions = _score(file, recordings, source.reference)
+                folder.save_predictions(_predictions_path(file), predictions)
+                checks += _compare(context, stage, source, file, predictions)
+            profiles[file.name] = _profile(file, stage.threads)
+        except UserError as error:
+            checks.append(gate.Check(file.name, "runs on recordings", 0.0, 1.0, False, str(error)))
+    named = (dataclasses.replace(check, model=f"{name}/{check.model}") for check in checks)
+    folder.write_json(directory / _GATE, [dataclasses.asdict(check) for check in named])
     folder.write_json(directory / _PROFILE, profiles)
+
+
+def _profile(file: pathlib.Path, threads: int) -> dict[str, float | int | str | None]:
+    """Size, latency and memory of a file; of a TFLite file also the latency with the kernels LiteRT itself chooses."""
+    profile = dataclasses.asdict(bench.measure(file, threads)) | {"model": file.name, _AUTO: None}
+    if file.suffix == ".tflite":
+        profile[_AUTO] = bench.measure(file, threads, kernels=Kernels.AUTO).median_microseconds
+    return profile
 
 
 def calibration_examples(label: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -160,17 +174,25 @@ def _description(context: Context, source: _Source) -> Description:
     )
 
 
-def _inspect(context: Context, source: _Source, test: np.ndarray, file: pathlib.Path) -> list[gate.Check]:
-    """What a file must show by itself, on the windows of the test part."""
+class _Windows(NamedTuple):
+    """The windows of the test part, what the network sees of them, and its logits."""
+
+    samples: np.ndarray
+    features: np.ndarray
+    logits: np.ndarray
+
+
+def _windows(context: Context, source: _Source, test: np.ndarray) -> _Windows:
     normalised = np.asarray(features.normalise(source.state, context.raw_features[test]))
-    reference = train.logits(source.network, source.variables, normalised)
+    logits = train.logits(source.network, source.variables, normalised)
+    return _Windows(context.examples.samples[test], normalised, logits)
+
+
+def _inspect(stage: ConfigDict, windows: _Windows, file: pathlib.Path) -> list[gate.Check]:
+    """What a file must show by itself, on the windows of the test part."""
     takes_samples = sidecar.read(file).input == sidecar.Input.SAMPLES
-    inputs = context.examples.samples[test] if takes_samples else normalised
-    return [_named(check, source.key.stage) for check in gate.inspect(file, inputs, reference)]
-
-
-def _named(check: gate.Check, stage: str) -> gate.Check:
-    return dataclasses.replace(check, model=f"{stage}/{check.model}")
+    inputs = windows.samples if takes_samples else windows.features
+    return gate.inspect(file, inputs, windows.logits, stage.float_deviation)
 
 
 def _test_recordings(context: Context, reference: Predictions) -> list[tuple[Recording, pathlib.Path]]:
@@ -180,7 +202,7 @@ def _test_recordings(context: Context, reference: Predictions) -> list[tuple[Rec
     for name in reference.recording:
         recording = by_id[str(name)]
         path = recording.path or context.workdir / "recordings" / f"{recording.id}.wav"
-        if recording.path is None and not path.exists():
+        if recording.path is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
             soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
@@ -212,12 +234,11 @@ def _compare(
         np.array([described.labels.index(decide(dict(zip(one.classes, row, strict=True)), described)) for row in rows])
         for one, rows in ((p, p.probabilities.tolist()) for p in (source.reference, predictions))
     ]
-    label = f"{source.key.stage}/{file.name}"
-    yield gate.agreement(label, *classes, limit=stage.int8_agreement)
+    yield gate.agreement(file.name, *classes, limit=stage.agreement)
     ours, theirs = (
         evaluate.selection(p.probabilities, p.label, context.positive)["auroc"] for p in (predictions, source.reference)
     )
-    drop = gate.metric_drop(label, "AUROC", theirs, ours, limit=stage.int8_auroc_drop)
+    drop = gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop)
     paired = evaluate.difference(
         [Decided(predictions, source.threshold)],
         [Decided(source.reference, source.threshold)],
@@ -226,15 +247,24 @@ def _compare(
         resamples=context.config.evaluate.bootstrap,
         seed=context.config.data.split_seed,
     )
-    # The file minus its network: the lower bound is the largest drop that 95 % of resamples leave possible.
+    # Of the file minus its network; the lower end of the interval is the largest drop it leaves possible.
     bound = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
     if bound is not None:
-        drop = dataclasses.replace(drop, detail=f"{drop.detail}; paired 95 % bound of the drop {max(0.0, -bound):.4f}")
+        drop = dataclasses.replace(
+            drop, detail=f"{drop.detail}; with its paired 95 % interval at most {max(0.0, -bound):.4f}"
+        )
     yield drop
 
 
 def _predictions_path(file: pathlib.Path) -> pathlib.Path:
     return file.parent / "predictions" / f"{file.stem}.npz"
+
+
+def parts(context: Context) -> Iterator[folder.Part]:
+    """The folders of all exports."""
+    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
+        for source in stage.models:
+            yield _part(context, stage, source)
 
 
 def _directories(context: Context) -> Iterator[tuple[ConfigDict, str, pathlib.Path]]:
@@ -278,6 +308,7 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
 _COSTS = {
     "bytes": 0,
     "median_microseconds": 1,
+    _AUTO: 1,
     "p5_microseconds": 1,
     "p95_microseconds": 1,
     "threads": 0,

@@ -1,10 +1,12 @@
 """A run's folder: which part of it is finished, and with which settings it was made."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
-import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -13,6 +15,22 @@ import numpy as np
 from hsjax.types import Predictions, RunKey, UserError
 
 _SETTINGS, _DONE = "settings.json", "done.json"
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+    """Keep a second process out of a run's folder; the lock goes with the process, however it ends.
+
+    Raises:
+      UserError: another run has it.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another run is at work in {workdir}; wait for it, or give another --workdir") from error
+        yield
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -47,16 +65,25 @@ class Part:
     settings: dict[str, Any]
 
     def claim(self) -> None:
-        """Create the folder, or check that what is in it was made with the same settings.
+        """Create the folder, or check as `check` does.
 
         Raises:
-          UserError: it was made with others, which it names.
+          UserError: as `check`.
+        """
+        self.check()
+        if not (self.path / _SETTINGS).exists():
+            write_json(self.path / _SETTINGS, self.settings)
+
+    def check(self) -> None:
+        """Check that what is in the folder, if anything, was made with the same settings.
+
+        Raises:
+          UserError: it was made with others, which it names, or does not say how it was made.
         """
         file = self.path / _SETTINGS
         if not file.exists():
-            # Nothing is trusted that does not say how it was made.
-            shutil.rmtree(self.path, ignore_errors=True)
-            write_json(file, self.settings)
+            if self.path.exists() and any(self.path.iterdir()):
+                raise UserError(f"{self.path} holds files that no run has made; give another --workdir")
             return
         before = json.loads(file.read_text())
         changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))

@@ -9,7 +9,6 @@ import numpy as np
 
 from hsjax import config as run_config
 from hsjax import dsp, evaluate, features, train
-from hsjax.config import StageKind
 from hsjax.data import quarantine
 from hsjax.evaluate import Decided
 from hsjax.experiment import export_stage, folder, train_stage
@@ -40,16 +39,9 @@ def run(context: Context, name: str) -> pathlib.Path:
     return page.build(context.workdir, context.published)
 
 
-def _trained(context: Context) -> Iterator[tuple[str, int, str]]:
-    for protocol in context.config.protocols:
-        for seed in context.config.seeds:
-            for name in run_config.stages(context.config, StageKind.TRAIN):
-                yield protocol, seed, name
-
-
 def _predictions(context: Context) -> Iterator[Predictions]:
     """Of networks, per segment and per recording; of exported files, per recording."""
-    for protocol, seed, name in _trained(context):
+    for protocol, seed, name in context.train_stages():
         stage = context.trained(protocol, seed, name).path
         for split in ("validation", "test"):
             segments = folder.load_predictions(train_stage.predictions_path(stage, split))
@@ -121,7 +113,7 @@ def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
 
 def _model_rows(context: Context) -> Iterator[ResultRow]:
     """Parameters, multiply-accumulates and epochs of every network."""
-    for protocol, seed, name in _trained(context):
+    for protocol, seed, name in context.train_stages():
         record = context.trained(protocol, seed, name).record() or {}
         for metric in _MODEL_FIGURES:
             yield ResultRow(
@@ -131,7 +123,7 @@ def _model_rows(context: Context) -> Iterator[ResultRow]:
 
 
 def _curves(context: Context) -> Iterator[CurveRow]:
-    for protocol, seed, name in _trained(context):
+    for protocol, seed, name in context.train_stages():
         stage = context.trained(protocol, seed, name).path
         for row in train.read_log(stage / "metrics.jsonl"):
             for split in ("train", "validation"):
@@ -169,8 +161,17 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
         )
 
 
-# Columns of the closing table, by metric.
-_HEADLINES = {"macc": "MAcc", "sensitivity": "sens", "specificity": "spec", "auroc": "AUROC"}
+# Columns of the closing table, by metric: as many of them, from the left, as 80 characters hold.
+_HEADLINES = {
+    "macc": "MAcc",
+    "sensitivity": "sens",
+    "specificity": "spec",
+    "auroc": "AUROC",
+    "accuracy": "acc",
+    "macro_recall": "recall",
+    "macro_f1": "F1",
+}
+_MOST_HEADLINES = 4
 
 
 def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
@@ -180,8 +181,10 @@ def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
         if (row.protocol, row.unit, row.split) == (protocol, "recording", "test") and row.metric in _HEADLINES:
             file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
             models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
-    lines: list[tuple[str, ...]] = [("stage", "seed", "file", "n", *_HEADLINES.values())]
+    known = {metric for rows in models.values() for metric in rows}
+    headlines = [metric for metric in _HEADLINES if metric in known][:_MOST_HEADLINES]
+    lines: list[tuple[str, ...]] = [("stage", "seed", "file", "n", *(_HEADLINES[metric] for metric in headlines))]
     for model, rows in models.items():
-        values = (f"{rows[metric].value:.3f}" for metric in _HEADLINES if metric in rows)
+        values = (f"{rows[metric].value:.3f}" if metric in rows else "" for metric in headlines)
         lines.append((*model, str(next(iter(rows.values())).n or ""), *values))
     return lines

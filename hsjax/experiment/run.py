@@ -28,21 +28,34 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     exports = run_config.stages(config, StageKind.EXPORT)
     for name in exports:
         export_stage.require_extras(name)
-    _ = context.dataset  # missing data stops here
+    with folder.locked(workdir):
+        _prepare(context)
+        train.keep_freed_memory()
+        for protocol, seed, name in context.train_stages():
+            train_stage.run(context, protocol, seed, name)
+        for name in exports:
+            export_stage.run(context, name)
+        for name in run_config.stages(config, StageKind.REPORT):
+            _report(context, name)
+        export_stage.enforce(context)
+
+
+def _prepare(context: Context) -> None:
+    """Stop for what the data or the folder forbids before any work is done."""
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
-    train.keep_freed_memory()
-    folder.write_json(workdir / "config.json", config.to_dict())
-    for protocol in config.protocols:
-        for seed in config.seeds:
-            for name in run_config.stages(config, StageKind.TRAIN):
-                train_stage.run(context, protocol, seed, name)
-    for name in exports:
-        export_stage.run(context, name)
-    for name in run_config.stages(config, StageKind.REPORT):
-        page = report_stage.run(context, name)
-        for protocol in config.protocols:
-            title = f"{context.dataset.name}, protocol {protocol}, per test recording"
-            terminal.table(report_stage.summary(context, protocol), title)
-        terminal.note(f"the whole story: {page}")
-    export_stage.enforce(context)
+    for protocol in context.config.protocols:
+        context.split(protocol)
+    for protocol, seed, name in context.train_stages():
+        context.trained(protocol, seed, name).check()
+    for part in export_stage.parts(context):
+        part.check()
+    folder.write_json(context.workdir / "config.json", context.config.to_dict())
+
+
+def _report(context: Context, name: str) -> None:
+    page = report_stage.run(context, name)
+    for protocol in context.config.protocols:
+        title = f"{context.dataset.name}, protocol {protocol}, per test recording"
+        terminal.table(report_stage.summary(context, protocol), title)
+    terminal.note(f"the whole story: {page}")

@@ -118,7 +118,10 @@ def metric_drop(model: str, metric: str, reference: float, measured: float, limi
 
 
 def inspect(
-    path: pathlib.Path, inputs: Float[np.ndarray, "n ..."], reference: Float[np.ndarray, "n ..."]
+    path: pathlib.Path,
+    inputs: Float[np.ndarray, "n ..."],
+    reference: Float[np.ndarray, "n ..."],
+    limit: float = MAX_DEVIATION,
 ) -> list[Check]:
     """All checks that one file needs by itself.
 
@@ -129,6 +132,7 @@ def inspect(
       path: the file.
       inputs: what it takes, at least 16 examples for ONNX.
       reference: what JAX makes of them.
+      limit: of the deviation.
     """
     checks = []
     try:
@@ -137,7 +141,7 @@ def inspect(
         if path.suffix == ".onnx":
             checks.append(_batches(path, session, inputs))
         if session.input_dtype == np.float32:
-            checks.append(deviation(path.name, reference, session.run(inputs)))
+            checks.append(deviation(path.name, reference, session.run(inputs), limit))
     except UserError as error:
         checks.append(Check(path.name, "runs", 0.0, 1.0, False, str(error)))
     return checks

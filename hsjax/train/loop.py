@@ -163,11 +163,12 @@ def fit(
                 "lower the learning rate or set a clip_norm"
             )
         metrics = validate(logits(learner.network, state.variables, validation_inputs))
-        better = metrics[select] > float(kept.best_value)
+        value = np.float32(metrics[select])  # as it is kept, or an equal one would beat its own rounding
+        better = value > np.float32(kept.best_value)
         kept = _Kept(
             state,
             jax.tree.map(jnp.copy, state.variables) if better else kept.best,
-            jnp.float32(metrics[select]) if better else kept.best_value,
+            jnp.asarray(value) if better else kept.best_value,
             jnp.int32(epoch) if better else kept.best_epoch,
             jnp.int32(epoch),
         )

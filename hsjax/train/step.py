@@ -43,7 +43,7 @@ def step(
       key: of the run; what is random in a step is derived from it and `state.step`.
 
     Returns:
-      The state after, and scalars: `loss` and the global norm of the gradient.
+      The state after, and scalars by name: `loss`.
     """
     key = jax.random.fold_in(key, state.step)
 
@@ -55,5 +55,4 @@ def step(
     transformation = learner.optimizer.transformation(hparams, state.step)
     updates, opt_state = transformation.update(gradient, state.opt_state, params)
     variables = collections | {"params": optax.apply_updates(params, updates)}
-    metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
-    return TrainState(state.step + 1, variables, opt_state), metrics
+    return TrainState(state.step + 1, variables, opt_state), {"loss": value}

@@ -27,12 +27,19 @@ def test_a_part_is_bound_to_its_settings(tmp_path):
         folder.Part(part.path, {"epochs": 4, "rate": 0.1}).claim()
 
 
-def test_work_that_does_not_say_how_it_was_made_is_not_trusted(tmp_path):
+def test_foreign_files_are_neither_trusted_nor_deleted(tmp_path):
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "done.json").write_text("{}")
-    part = folder.Part(tmp_path / "part", {"epochs": 3})
-    part.claim()
-    assert part.record() is None
+    with pytest.raises(UserError, match="no run has made"):
+        folder.Part(tmp_path / "part", {"epochs": 3}).claim()
+    assert (tmp_path / "part" / "done.json").exists()
+
+
+def test_one_run_at_a_time(tmp_path):
+    with folder.locked(tmp_path), pytest.raises(UserError, match="another run"), folder.locked(tmp_path):
+        pass
+    with folder.locked(tmp_path):  # given back
+        pass
 
 
 def test_predictions_survive_the_disk(tmp_path, rng):

