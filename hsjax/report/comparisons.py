@@ -25,6 +25,8 @@ def published(run: Run) -> html.Section | None:
                 "tell what the paper reports and cannot be compared with ours."
             )
         )
+    notes = dict.fromkeys(wording.SOURCE_NOTES.get(str(row.seed), "") for row in ours)
+    content += [html.paragraph(note) for note in notes if note]
     scored = [row for row in ours if row.unit != MODEL]
     theirs = dict.fromkeys(
         f"{_source(row)}, protocol {row.protocol}, {row.n:,} {row.unit}s" for row in scored if row.n is not None
@@ -90,7 +92,8 @@ def differences(run: Run) -> html.Section | None:
     content: list[Content] = [
         html.paragraph(
             "Both models are scored on the same drawn groups, so what makes an example hard for both cancels out. "
-            "Bold: the interval leaves out zero, so the difference is more than luck in who was recorded."
+            "Bold: the interval leaves out zero. It speaks of who was recorded, not of the luck of a training run "
+            "(more seeds show that), and is not corrected for the number of figures."
         )
     ]
     content += [_difference_table(run, name) for name in names]

@@ -39,6 +39,8 @@ def models(run: Run) -> html.Section | None:
     settings = dict.fromkeys((file.protocol, RECORDING) for file in files)
     words = (
         "Exported files and the networks they come from, per recording of the test part, at the network's threshold. "
+        "A file that takes features needs the front end beside it, whose size and time come on top. TFLite files are "
+        "timed without Intel's AMX units, and once more (auto kernels) as LiteRT runs them by itself. "
         "Times and memory are those of the machine that made this page, and differ a little from run to run. "
         f"{extents(run, settings)}"
     )

@@ -20,7 +20,8 @@ METRICS = {
 
 PROTOCOLS = {
     "paper": "Windows are split at random, as in the paper. Windows of one recording fall on both sides, so a model "
-    "can recognise the recording instead of the disease: these figures are too good.",
+    "can recognise the recording instead of the disease (and a recording's last window may overlap the one before it): "
+    "these figures are too good.",
     "grouped": "No subject has windows in more than one part. These figures tell what to expect of people whom the "
     "model has never heard.",
 }
@@ -42,6 +43,13 @@ TERMS = {
 
 # Of published figures, by what their rows have in place of a seed.
 SOURCES = {"song2023": "Song et al., EMBC 2023, Table II"}
+
+# What keeps published figures from being compared with ours to the letter.
+SOURCE_NOTES = {
+    "song2023": "Their segments are single heart cycles (37,631 of 3,240 recordings), zero-padded to 2.5 s after spike "
+    "removal; ours are windows of 2.5 s cut without regard to the heart. Their FLOPs (1,009.8 M and 66.7 M) fit no "
+    "network with their parameter counts and are not reproduced; our multiply-adds are counted in the traced network.",
+}
 
 
 def decided(positive: str | None) -> str:
