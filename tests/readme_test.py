@@ -1,0 +1,70 @@
+"""What the README says is so: its two commands, and its table of results."""
+
+import csv
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "configs" / "results" / "kd-physionet2016.csv"
+
+HEADER = """\
+| protocol | network | accuracy, segments | published | MAcc, recordings | AUROC, recordings |
+|---|---|---|---|---|---|
+"""
+
+
+def rows(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def figure(protocol: str, stage: str, unit: str, metric: str, variant: str = "jax") -> str:
+    row = next(
+        row
+        for row in rows(RESULTS)
+        if (row["protocol"], row["stage"], row["unit"], row["metric"], row["variant"], row["seed"])
+        == (protocol, stage, unit, metric, variant, "0")
+    )
+    value, low, high = (f"{float(row[name]):.3f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def published(stage: str) -> str:
+    row = next(
+        row
+        for row in rows(ROOT / "configs" / "published.csv")
+        if (row["stage"], row["metric"]) == (stage, "accuracy@0.5")
+    )
+    return f"{float(row['value']):.3f}"
+
+
+def table() -> str:
+    lines = []
+    for protocol in ("paper", "grouped"):
+        for stage in ("teacher", "student", "kd"):
+            theirs = published(stage) if protocol == "paper" else "-"
+            accuracy = figure(protocol, stage, "segment", "accuracy@0.5")
+            recordings = [figure(protocol, stage, "recording", metric) for metric in ("macc", "auroc")]
+            lines.append(f"| {protocol} | {stage} | {accuracy} | {theirs} | {' | '.join(recordings)} |\n")
+    files = [figure("grouped", "kd", "recording", metric, "tflite-int8") for metric in ("macc", "auroc")]
+    lines.append(f"| grouped | kd, int8 file through `predict` | - | - | {' | '.join(files)} |\n")
+    return HEADER + "".join(lines)
+
+
+def test_the_table_of_results_is_that_of_the_committed_run():
+    assert table() in README
+
+
+def test_the_two_commands_are_one_line_each():
+    install = re.findall(r"^    (pip install .* && .*)$", README, re.MULTILINE)
+    assert [line.rpartition(" && ")[2] for line in install] == [
+        "python -m hsjax.launch --config=configs/kd.py",
+        "pytest",
+    ]
+    assert all("-c constraints.txt" in line for line in install)
+
+
+def test_constraints_name_versions_and_no_address():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[^\s@/]+", line) for line in lines)
