@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -22,7 +22,7 @@ from hsjax.export import gate
 from hsjax.export import models as exported
 from hsjax.predict import Predictor, decide
 from hsjax.runtime import Aggregation, Description, Kernels, quiet, sidecar
-from hsjax.types import Predictions, Recording, ResultRow, RunKey, UserError
+from hsjax.types import Predictions, ResultRow, RunKey, UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 _MAKERS = ("hsjax", "jax", "tensorflow", "tf2onnx", "onnx")
@@ -122,16 +122,17 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
     checks, profiles = [], {}
     windows = _windows(context, source, split.test)
     recordings = _test_recordings(context, source.reference)
-    for file in [*files, directory / exported.FRONT_END]:
-        try:  # what is wrong with one file is its failed check, and the others go on
-            if file in files:
-                checks += _inspect(stage, windows, file)
-                predictions = _score(file, recordings, source.reference)
-                folder.save_predictions(_predictions_path(file), predictions)
-                checks += _compare(context, stage, source, file, predictions)
-            profiles[file.name] = _profile(file, stage.threads)
-        except UserError as error:
-            checks.append(gate.Check(file.name, "runs on recordings", 0.0, 1.0, False, str(error)))
+    with progress.bar(f"gate: {name}, recordings", len(files) * len(recordings)) as advance:
+        for file in [*files, directory / exported.FRONT_END]:
+            try:  # what is wrong with one file is its failed check, and the others go on
+                if file in files:
+                    checks += _inspect(stage, windows, file)
+                    predictions = _score(file, recordings, source.reference, advance)
+                    folder.save_predictions(_predictions_path(file), predictions)
+                    checks += _compare(context, stage, source, file, predictions)
+                profiles[file.name] = _profile(file, stage.threads)
+            except UserError as error:
+                checks.append(gate.Check(file.name, "runs on recordings", 0.0, 1.0, False, str(error)))
     named = (dataclasses.replace(check, model=f"{name}/{check.model}") for check in checks)
     folder.write_json(directory / _GATE, [dataclasses.asdict(check) for check in named])
     folder.write_json(directory / _PROFILE, profiles)
@@ -195,7 +196,7 @@ def _inspect(stage: ConfigDict, windows: _Windows, file: pathlib.Path) -> list[g
     return gate.inspect(file, inputs, windows.logits, stage.float_deviation)
 
 
-def _test_recordings(context: Context, reference: Predictions) -> list[tuple[Recording, pathlib.Path]]:
+def _test_recordings(context: Context, reference: Predictions) -> list[pathlib.Path]:
     """The recordings of the test part as audio files; rendered ones are written, in float, as they are."""
     by_id = {recording.id: recording for recording in context.dataset.recordings}
     found = []
@@ -207,19 +208,23 @@ def _test_recordings(context: Context, reference: Predictions) -> list[tuple[Rec
             partial = path.with_suffix(".partial")
             soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
             partial.replace(path)
-        found.append((recording, path))
+        found.append(path)
     return found
 
 
-def _score(file: pathlib.Path, recordings: list[tuple[Recording, pathlib.Path]], like: Predictions) -> Predictions:
+def _score(
+    file: pathlib.Path,
+    recordings: list[pathlib.Path],
+    like: Predictions,
+    advance: Callable[[int], None],
+) -> Predictions:
     """Predictions of an exported file from audio files through `predict`: decoding, resampling, aggregation and all."""
     predictor = Predictor(file)
     rows = []
-    with progress.bar(f"predict: {like.key.stage}/{file.name}", len(recordings)) as advance:
-        for _, path in recordings:
-            probabilities = predictor.file(path).probabilities
-            rows.append([probabilities[label] for label in like.classes])
-            advance(1)
+    for path in recordings:
+        probabilities = predictor.file(path).probabilities
+        rows.append([probabilities[label] for label in like.classes])
+        advance(1)
     described = predictor.sidecar
     key = dataclasses.replace(like.key, variant=str(described.variant), input=str(described.input))
     return dataclasses.replace(like, key=key, probabilities=np.array(rows, np.float32))

@@ -18,6 +18,7 @@ import pytest
 
 from hsjax import predict
 from hsjax.experiment import folder, run
+from hsjax.export import models as exported
 from hsjax.export.gate import GateFailed
 from hsjax.types import UserError
 
@@ -148,14 +149,25 @@ def test_the_same_seed_gives_the_same_tables_in_another_process(finished, tmp_pa
         assert model.read_bytes() == (tmp_path / model.relative_to(finished)).read_bytes()
 
 
-def test_a_failed_gate_fails_the_run_and_keeps_the_rest(tiny, tmp_path):
+def test_a_failed_gate_fails_the_run_and_keeps_the_rest(tiny, tmp_path, monkeypatch):
+    whole = exported.export
+
+    def truncated(*arguments, **keywords):
+        files = whole(*arguments, **keywords)
+        broken = next(file for file in files if file.name == "onnx-float32-samples.onnx")
+        broken.write_bytes(broken.read_bytes()[:1000])
+        return files
+
+    monkeypatch.setattr(exported, "export", truncated)
     impossible = {"stages.export.auroc_drop": -1.0, "stages.export.models": ("student",)}
     config = tiny(pipeline=("student", "export", "report"), **impossible, **{"evaluate.differences": ()})
     for _ in range(2):  # a finished export that failed goes on failing
-        with pytest.raises(GateFailed, match="AUROC drop"):
+        with pytest.raises(GateFailed, match=r"AUROC drop.*onnx-float32-samples\.onnx"):
             run.run(config, tmp_path)
-        assert (tmp_path / "exports" / "student" / "tflite-int8-features.tflite").exists()
         assert "failed" in (tmp_path / "report" / "index.html").read_text()
+        scored = {(row["variant"], row["input"]) for row in rows(tmp_path / "report" / "predictions.csv")}
+        assert ("tflite-int8", "features") in scored  # the others were scored all the same
+        assert ("onnx-float32", "samples") not in scored
 
 
 def test_other_settings_in_the_same_folder_are_refused_before_anything_changes(finished, tiny):
