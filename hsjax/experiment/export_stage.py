@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import importlib.util
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -13,22 +12,18 @@ import numpy as np
 import soundfile
 
 from hsjax import bench, evaluate, features, models, prepare, progress, train
-from hsjax import config as run_config
-from hsjax.config import ConfigDict, StageKind
+from hsjax.config import ConfigDict
 from hsjax.evaluate import Decided
-from hsjax.experiment import folder, train_stage
+from hsjax.experiment import exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.export import gate
 from hsjax.export import models as exported
 from hsjax.predict import Predictor, decide
 from hsjax.runtime import Aggregation, Description, Kernels, quiet, sidecar
-from hsjax.types import Predictions, ResultRow, RunKey, UserError
+from hsjax.types import Predictions, RunKey, UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 _MAKERS = ("hsjax", "jax", "tensorflow", "tf2onnx", "onnx")
-_GATE, _PROFILE = "gate.json", "profile.json"
-# Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
-_AUTO = "median_microseconds_auto_kernels"
 
 
 def require_extras(name: str) -> None:
@@ -45,18 +40,11 @@ def run(context: Context, name: str) -> None:
     """Export every network the stage names, unless that is done."""
     stage = context.config.stages[name]
     for source in stage.models:
-        part = _part(context, stage, source)
+        part = exports.part(context, stage, source)
         part.claim()
         if part.record() is None:
             _export(context, stage, source, part.path)
             part.finish({"source": source})
-
-
-def _part(context: Context, stage: ConfigDict, source: str) -> folder.Part:
-    settings = dict(context.trained(stage.protocol, stage.seed, source).settings)
-    settings |= folder.flat({key: value for key, value in stage.items() if key != "models"}, "export.")
-    settings["evaluate.bootstrap"] = context.config.evaluate.bootstrap
-    return folder.Part(context.workdir / "exports" / source, settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,21 +116,21 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
                 if file in files:
                     checks += _inspect(stage, windows, file)
                     predictions = _score(file, recordings, source.reference, advance)
-                    folder.save_predictions(_predictions_path(file), predictions)
+                    folder.save_predictions(exports.predictions_path(file), predictions)
                     checks += _compare(context, stage, source, file, predictions)
                 profiles[file.name] = _profile(file, stage.threads)
             except UserError as error:
                 checks.append(gate.Check(file.name, "runs on recordings", 0.0, 1.0, False, str(error)))
     named = (dataclasses.replace(check, model=f"{name}/{check.model}") for check in checks)
-    folder.write_json(directory / _GATE, [dataclasses.asdict(check) for check in named])
-    folder.write_json(directory / _PROFILE, profiles)
+    folder.write_json(directory / exports.GATE, [dataclasses.asdict(check) for check in named])
+    folder.write_json(directory / exports.PROFILE, profiles)
 
 
 def _profile(file: pathlib.Path, threads: int) -> dict[str, float | int | str | None]:
     """Size, latency and memory of a file; of a TFLite file also the latency with the kernels LiteRT itself chooses."""
-    profile = dataclasses.asdict(bench.measure(file, threads)) | {"model": file.name, _AUTO: None}
+    profile = dataclasses.asdict(bench.measure(file, threads)) | {"model": file.name, exports.AUTO_KERNELS: None}
     if file.suffix == ".tflite":
-        profile[_AUTO] = bench.measure(file, threads, kernels=Kernels.AUTO).median_microseconds
+        profile[exports.AUTO_KERNELS] = bench.measure(file, threads, kernels=Kernels.AUTO).median_microseconds
     return profile
 
 
@@ -259,64 +247,3 @@ def _compare(
             drop, detail=f"{drop.detail}; with its paired 95 % interval at most {max(0.0, -bound):.4f}"
         )
     yield drop
-
-
-def _predictions_path(file: pathlib.Path) -> pathlib.Path:
-    return file.parent / "predictions" / f"{file.stem}.npz"
-
-
-def parts(context: Context) -> Iterator[folder.Part]:
-    """The folders of all exports."""
-    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
-        for source in stage.models:
-            yield _part(context, stage, source)
-
-
-def _directories(context: Context) -> Iterator[tuple[ConfigDict, str, pathlib.Path]]:
-    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
-        for source in stage.models:
-            yield stage, source, _part(context, stage, source).path
-
-
-def predictions(context: Context) -> Iterator[Predictions]:
-    """Of all exported files, per recording of the test part."""
-    for _, _, directory in _directories(context):
-        for path in sorted((directory / "predictions").glob("*.npz")):
-            yield folder.load_predictions(path)
-
-
-def gate_checks(context: Context) -> list[dict]:
-    """All checks of all exported files."""
-    return [check for _, _, directory in _directories(context) for check in json.loads((directory / _GATE).read_text())]
-
-
-def enforce(context: Context) -> None:
-    """Raise `GateFailed` if a file failed a check."""
-    gate.enforce(gate.Check(**check) for check in gate_checks(context))
-
-
-def model_rows(context: Context) -> Iterator[ResultRow]:
-    """Size, latency and memory of every exported file and of the front end."""
-    for stage, source, directory in _directories(context):
-        for name, profile in json.loads((directory / _PROFILE).read_text()).items():
-            variant, _, kind = pathlib.Path(name).stem.rpartition("-")
-            for metric, volatile in _COSTS.items():
-                if profile[metric] is not None:
-                    yield ResultRow(
-                        context.dataset.name, stage.protocol, source, stage.seed, 0, "", "model", variant, kind, metric,
-                        "", float(profile[metric]), n=profile["runs"] if "microseconds" in metric else None,
-                        volatile=volatile,
-                    )  # fmt: skip
-
-
-# Of a `bench.Measurement`: figures that go into results.csv, and whether they differ from run to run.
-_COSTS = {
-    "bytes": 0,
-    "median_microseconds": 1,
-    _AUTO: 1,
-    "p5_microseconds": 1,
-    "p95_microseconds": 1,
-    "threads": 0,
-    "peak_memory_bytes": 1,
-    "model_memory_bytes": 1,
-}

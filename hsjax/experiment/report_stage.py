@@ -11,7 +11,7 @@ from hsjax import config as run_config
 from hsjax import dsp, evaluate, features, train
 from hsjax.data import quarantine
 from hsjax.evaluate import Decided
-from hsjax.experiment import export_stage, folder, train_stage
+from hsjax.experiment import exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import page, tables
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
@@ -29,12 +29,12 @@ def run(context: Context, name: str) -> pathlib.Path:
     rows += _differences(context, decided)
     rows += evaluate.over_seeds(rows)
     rows += list(_model_rows(context))
-    rows += export_stage.model_rows(context)
+    rows += exports.model_rows(context)
     tables.write_results(directory / tables.RESULTS, rows)
     tables.write_predictions(directory / tables.PREDICTIONS, predictions)
     tables.write_curves(directory / tables.CURVES, _curves(context))
     quarantine.write(context.dataset, directory / "quarantine.csv")
-    folder.write_json(directory / "gate.json", export_stage.gate_checks(context))
+    folder.write_json(directory / "gate.json", exports.gate_checks(context))
     _write_examples(context, directory / "examples.npz", context.config.stages[name].examples)
     return page.build(context.workdir, context.published)
 
@@ -47,7 +47,7 @@ def _predictions(context: Context) -> Iterator[Predictions]:
             segments = folder.load_predictions(train_stage.predictions_path(stage, split))
             yield segments
             yield evaluate.recordings(segments)
-    yield from export_stage.predictions(context)
+    yield from exports.predictions(context)
 
 
 def _decide(context: Context, predictions: list[Predictions]) -> list[Decided]:

@@ -5,7 +5,7 @@ import pathlib
 from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
-from hsjax.experiment import export_stage, folder, report_stage, train_stage
+from hsjax.experiment import export_stage, exports, folder, report_stage, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import terminal
 
@@ -25,19 +25,19 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     run_config.validate(config)
     context = Context(config, workdir, published)
     context.check()
-    exports = run_config.stages(config, StageKind.EXPORT)
-    for name in exports:
+    exporting = run_config.stages(config, StageKind.EXPORT)
+    for name in exporting:
         export_stage.require_extras(name)
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()
         for protocol, seed, name in context.train_stages():
             train_stage.run(context, protocol, seed, name)
-        for name in exports:
+        for name in exporting:
             export_stage.run(context, name)
         for name in run_config.stages(config, StageKind.REPORT):
             _report(context, name)
-        export_stage.enforce(context)
+        exports.enforce(context)
 
 
 def _prepare(context: Context) -> None:
@@ -48,7 +48,7 @@ def _prepare(context: Context) -> None:
         context.split(protocol)
     for protocol, seed, name in context.train_stages():
         context.trained(protocol, seed, name).check()
-    for part in export_stage.parts(context):
+    for part in exports.parts(context):
         part.check()
     folder.write_json(context.workdir / "config.json", context.config.to_dict())
 

@@ -1,0 +1,84 @@
+"""What the export stage has left in a run's folder, read back."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+from hsjax import config as run_config
+from hsjax.config import ConfigDict, StageKind
+from hsjax.experiment import folder
+from hsjax.experiment.context import Context
+from hsjax.export import gate
+from hsjax.types import Predictions, ResultRow
+
+GATE, PROFILE = "gate.json", "profile.json"
+# Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
+AUTO_KERNELS = "median_microseconds_auto_kernels"
+# Of a `bench.Measurement`: figures that go into results.csv, and whether they differ from run to run.
+_COSTS = {
+    "bytes": 0,
+    "median_microseconds": 1,
+    AUTO_KERNELS: 1,
+    "p5_microseconds": 1,
+    "p95_microseconds": 1,
+    "threads": 0,
+    "peak_memory_bytes": 1,
+    "model_memory_bytes": 1,
+}
+
+
+def part(context: Context, stage: ConfigDict, source: str) -> folder.Part:
+    """The folder of one exported network, with everything that its files and their figures depend on."""
+    settings = dict(context.trained(stage.protocol, stage.seed, source).settings)
+    settings |= folder.flat({key: value for key, value in stage.items() if key != "models"}, "export.")
+    settings["evaluate.bootstrap"] = context.config.evaluate.bootstrap
+    return folder.Part(context.workdir / "exports" / source, settings)
+
+
+def predictions_path(file: pathlib.Path) -> pathlib.Path:
+    """Where the predictions of an exported file are kept."""
+    return file.parent / "predictions" / f"{file.stem}.npz"
+
+
+def parts(context: Context) -> Iterator[folder.Part]:
+    """The folders of all exports."""
+    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
+        for source in stage.models:
+            yield part(context, stage, source)
+
+
+def _directories(context: Context) -> Iterator[tuple[ConfigDict, str, pathlib.Path]]:
+    for stage in run_config.stages(context.config, StageKind.EXPORT).values():
+        for source in stage.models:
+            yield stage, source, part(context, stage, source).path
+
+
+def predictions(context: Context) -> Iterator[Predictions]:
+    """Of all exported files, per recording of the test part."""
+    for _, _, directory in _directories(context):
+        for path in sorted((directory / "predictions").glob("*.npz")):
+            yield folder.load_predictions(path)
+
+
+def gate_checks(context: Context) -> list[dict]:
+    """All checks of all exported files."""
+    return [check for _, _, directory in _directories(context) for check in json.loads((directory / GATE).read_text())]
+
+
+def enforce(context: Context) -> None:
+    """Raise `GateFailed` if a file failed a check."""
+    gate.enforce(gate.Check(**check) for check in gate_checks(context))
+
+
+def model_rows(context: Context) -> Iterator[ResultRow]:
+    """Size, latency and memory of every exported file and of the front end."""
+    for stage, source, directory in _directories(context):
+        for name, profile in json.loads((directory / PROFILE).read_text()).items():
+            variant, _, kind = pathlib.Path(name).stem.rpartition("-")
+            for metric, volatile in _COSTS.items():
+                if profile[metric] is not None:
+                    yield ResultRow(
+                        context.dataset.name, stage.protocol, source, stage.seed, 0, "", "model", variant, kind, metric,
+                        "", float(profile[metric]), n=profile["runs"] if "microseconds" in metric else None,
+                        volatile=volatile,
+                    )  # fmt: skip
