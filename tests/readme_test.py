@@ -56,6 +56,24 @@ def test_the_table_of_results_is_that_of_the_committed_run():
     assert table() in README
 
 
+def test_the_differences_over_seeds_are_those_of_the_committed_run():
+    text = " ".join(README.split())
+    for unit, metric in (
+        ("recording", "auroc"),
+        ("recording", "macc"),
+        ("segment", "auroc"),
+        ("segment", "accuracy@0.5"),
+    ):
+        row = next(
+            row
+            for row in rows(RESULTS)
+            if (row["protocol"], row["stage"], row["seed"], row["unit"], row["metric"])
+            == ("grouped", "kd - student", "all", unit, f"difference:{metric}")
+        )
+        value, low, high = (f"{float(row[name]):+.3f}" for name in ("value", "low", "high"))
+        assert f"{value} ({low} to {high})" in text
+
+
 def test_the_two_commands_are_one_line_each():
     install = re.findall(r"^    (pip install .* && .*)$", README, re.MULTILINE)
     assert [line.rpartition(" && ")[2] for line in install] == [
