@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +80,12 @@ def test_every_room_is_there():
 
 def test_no_utils():
     assert not [path for path in FILES if "util" in path.stem or "helper" in path.stem or path.stem == "common"]
+
+
+def test_the_core_imports_without_the_extras():
+    """Where TensorFlow and the runtimes do not install, runs without an export stage go on all the same."""
+    extras = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "beartype", "librosa", "sklearn")
+    blocked = "; ".join(f"sys.modules['{name}'] = None" for name in extras)
+    program = f"import sys; {blocked}; import hsjax.experiment.run, hsjax.predict, hsjax.bench, hsjax.data.__main__"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
