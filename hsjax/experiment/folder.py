@@ -15,6 +15,8 @@ import numpy as np
 from hsjax.types import Predictions, RunKey, UserError
 
 _SETTINGS, _DONE = "settings.json", "done.json"
+# Ends the names of files that are being written.
+_PARTIAL = ".partial"
 
 
 @contextlib.contextmanager
@@ -36,7 +38,7 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + _PARTIAL)
     partial.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     os.replace(partial, path)
 
@@ -82,7 +84,8 @@ class Part:
         """
         file = self.path / _SETTINGS
         if not file.exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            # A half-written settings file is what a kill in the very first moment leaves.
+            if self.path.exists() and any(not path.name.endswith(_PARTIAL) for path in self.path.iterdir()):
                 raise UserError(f"{self.path} holds files that no run has made; give another --workdir")
             return
         before = json.loads(file.read_text())
@@ -109,7 +112,7 @@ def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = {name: getattr(predictions, name) for name in _ARRAYS}
     header = json.dumps({"key": dataclasses.asdict(predictions.key), "unit": predictions.unit})
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + _PARTIAL)
     with partial.open("wb") as file:
         np.savez(file, header=np.array(header), classes=np.array(predictions.classes), **fields)
     os.replace(partial, path)

@@ -35,6 +35,15 @@ def test_foreign_files_are_neither_trusted_nor_deleted(tmp_path):
     assert (tmp_path / "part" / "done.json").exists()
 
 
+def test_a_kill_while_the_settings_are_written_does_not_lock_the_folder(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "settings.json.partial").write_text('{"epo')
+    part = folder.Part(tmp_path / "part", {"epochs": 3})
+    part.claim()
+    part.check()
+    assert json.loads((part.path / "settings.json").read_text()) == {"epochs": 3}
+
+
 def test_one_run_at_a_time(tmp_path):
     with folder.locked(tmp_path), pytest.raises(UserError, match="another run"), folder.locked(tmp_path):
         pass
