@@ -1,6 +1,7 @@
 """What the rooms hand to each other. No jax here: `predict` imports this on the device."""
 
 import dataclasses
+import enum
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,6 +11,20 @@ import numpy as np
 
 class UserError(Exception):
     """The user can mend this; the message is one sentence that says how. `launch` prints it without a trace."""
+
+
+class HeartState(enum.IntEnum):
+    """Heart states in the order and with the numbers of Springer et al. (IEEE Trans. Biomed. Eng. 63:822, 2016)."""
+
+    UNKNOWN = 0
+    S1 = 1
+    SYSTOLE = 2
+    S2 = 3
+    DIASTOLE = 4
+
+
+HEART_STATES = (HeartState.S1, HeartState.SYSTOLE, HeartState.S2, HeartState.DIASTOLE)
+"""The known ones, in the order of a heart cycle."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +41,7 @@ class Recording:
       num_samples: length at `sample_rate`.
       path: the file, None for recordings that are rendered.
       read: decodes the samples: float32, (time,), full scale 1. Module-level partial, so that it pickles.
-      annotation: reads the true heart states, int8 (time,) (see `data.synthetic.STATES`), None where unknown.
+      annotation: reads the true `HeartState` of every sample, int8 (time,); None where there is none.
     """
 
     id: str

@@ -14,16 +14,7 @@ from jaxtyping import Float32, Int8
 
 from hsjax.data import acquisition, heart_sounds, physiology
 from hsjax.data.physiology import Condition, Rhythm, Subject
-from hsjax.types import Dataset, Recording, UserError
-
-
-class STATES(enum.IntEnum):
-    """Heart states in the order and with the numbers of Springer et al. (IEEE Trans. Biomed. Eng. 63:822, 2016)."""
-
-    S1 = 1
-    SYSTOLE = 2
-    S2 = 3
-    DIASTOLE = 4
+from hsjax.types import HEART_STATES, Dataset, Recording, UserError
 
 
 class Task(enum.StrEnum):
@@ -83,7 +74,7 @@ def dataset(
     """Describes a synthetic dataset; nothing is rendered before a recording is read.
 
     More subjects or recordings leave those already there as they are. Classes are balanced over subjects up to a
-    remainder; `Recording.subset` is the condition and `Recording.annotation` gives the true states (`STATES`).
+    remainder; `Recording.subset` is the condition and `Recording.annotation` gives the true states (`HeartState`).
 
     Args:
       subjects: how many.
@@ -197,4 +188,4 @@ def _states(source: _Source) -> Int8[np.ndarray, " time"]:
     onsets = np.stack([rhythm.s1[:-1], rhythm.s1_end, rhythm.a2, rhythm.s2_end], axis=1).ravel()
     times = np.arange(source.num_samples) / source.sample_rate
     event = np.searchsorted(onsets, times, side="right") - 1
-    return np.array(STATES, np.int8)[event % len(STATES)]
+    return np.array(HEART_STATES, np.int8)[event % len(HEART_STATES)]

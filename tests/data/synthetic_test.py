@@ -16,8 +16,8 @@ import sklearn.pipeline
 import sklearn.preprocessing
 
 from hsjax.data import synthetic
-from hsjax.data.synthetic import STATES, Task
-from hsjax.types import UserError
+from hsjax.data.synthetic import Task
+from hsjax.types import HEART_STATES, HeartState, UserError
 
 BANDS = ((25, 60), (60, 150), (150, 300), (300, 600))
 
@@ -52,7 +52,7 @@ def state_powers(samples, states, sample_rate=2000):
     frequencies, times, power = scipy.signal.spectrogram(samples, sample_rate, nperseg=128, noverlap=96)
     at = states[np.round(times * sample_rate).astype(int)]
     in_band = [power[(frequencies >= low) & (frequencies < high)].sum(0) for low, high in BANDS]
-    return np.array([[band[at == state].mean() for band in in_band] for state in STATES])
+    return np.array([[band[at == state].mean() for band in in_band] for state in HEART_STATES])
 
 
 def test_description():
@@ -162,7 +162,7 @@ def test_states_cycle_at_a_physiological_rate(conditions):
     for _, _, states in conditions:
         changes = np.flatnonzero(np.diff(states)) + 1
         np.testing.assert_array_equal(states[changes], states[changes - 1] % 4 + 1)
-        intervals = np.diff(onsets(states, STATES.S1)) / 2000
+        intervals = np.diff(onsets(states, HeartState.S1)) / 2000
         assert (60 / intervals > 40).all()
         assert (60 / intervals < 140).all()
         # Heart-rate variability at rest: the coefficient of variation of RR is a few per cent.
@@ -177,22 +177,22 @@ def durations(states, state, following, sample_rate=2000):
 
 def test_states_last_as_long_as_they_should(conditions):
     means = {
-        state: np.array([durations(states, state, STATES(state % 4 + 1)).mean() for _, _, states in conditions])
-        for state in STATES
+        state: np.array([durations(states, state, HeartState(state % 4 + 1)).mean() for _, _, states in conditions])
+        for state in HEART_STATES
     }
     # Schmidt et al. 2010: S1 122 +- 32 ms, S2 92 +- 28 ms (95 % intervals).
-    assert means[STATES.S1].mean() == pytest.approx(0.122, abs=0.005)
-    assert means[STATES.S2].mean() == pytest.approx(0.092, abs=0.005)
-    assert ((means[STATES.S1] > 0.09) & (means[STATES.S1] < 0.154)).all()
-    assert ((means[STATES.S2] > 0.064) & (means[STATES.S2] < 0.12)).all()
+    assert means[HeartState.S1].mean() == pytest.approx(0.122, abs=0.005)
+    assert means[HeartState.S2].mean() == pytest.approx(0.092, abs=0.005)
+    assert ((means[HeartState.S1] > 0.09) & (means[HeartState.S1] < 0.154)).all()
+    assert ((means[HeartState.S2] > 0.064) & (means[HeartState.S2] < 0.12)).all()
     # At rest the heart fills longer than it ejects.
-    assert np.mean(means[STATES.SYSTOLE] < means[STATES.DIASTOLE]) > 0.95
+    assert np.mean(means[HeartState.SYSTOLE] < means[HeartState.DIASTOLE]) > 0.95
 
 
 def test_energy_of_quiet_normals_concentrates_in_their_sounds(quiet):
     for recording, samples, states in quiet:
         if recording.subset == "N":
-            sounding = np.isin(states, (STATES.S1, STATES.S2))
+            sounding = np.isin(states, (HeartState.S1, HeartState.S2))
             assert np.sum(samples[sounding] ** 2) > 0.85 * np.sum(samples**2)
 
 
@@ -202,7 +202,7 @@ def test_s2_is_higher_than_s1(quiet):
         if recording.subset != "N":
             continue
         centroids = []
-        for state in (STATES.S1, STATES.S2):
+        for state in (HeartState.S1, HeartState.S2):
             start = onsets(states, state)
             start = start[start + 256 <= samples.size]
             spectrum = np.mean([np.abs(np.fft.rfft(samples[a : a + 256])) ** 2 for a in start], axis=0)
@@ -221,7 +221,7 @@ def decibels(recordings, subset, feature):
 @pytest.mark.parametrize("condition", ["AS", "MR", "MVP"])
 def test_systolic_murmurs_sound_in_systole(conditions, condition):
     def systole_over_diastole(power):
-        return power[STATES.SYSTOLE - 1, 1:3].sum() / power[STATES.DIASTOLE - 1, 1:3].sum()
+        return power[HeartState.SYSTOLE - 1, 1:3].sum() / power[HeartState.DIASTOLE - 1, 1:3].sum()
 
     normal = decibels(conditions, "N", systole_over_diastole)
     assert abs(normal) < 4.0
@@ -230,12 +230,12 @@ def test_systolic_murmurs_sound_in_systole(conditions, condition):
 
 def test_mitral_stenosis_rumbles_low_in_diastole(conditions):
     def diastole_over_systole(power):
-        return power[STATES.DIASTOLE - 1, 1] / power[STATES.SYSTOLE - 1, 1]
+        return power[HeartState.DIASTOLE - 1, 1] / power[HeartState.SYSTOLE - 1, 1]
 
     assert decibels(conditions, "MS", diastole_over_systole) > decibels(conditions, "N", diastole_over_systole) + 4.0
 
     def low_over_high(power):
-        return power[STATES.DIASTOLE - 1, 1] / power[STATES.DIASTOLE - 1, 2]
+        return power[HeartState.DIASTOLE - 1, 1] / power[HeartState.DIASTOLE - 1, 2]
 
     assert decibels(conditions, "MS", low_over_high) > 3.0
 
@@ -247,8 +247,8 @@ def test_noise_scales_all_disturbances_and_nothing_else():
         for recording in described(30, 1, 4.0, sample_rate=2000, task="condition", noise=noise).recordings:
             if recording.subset in ("AS", "N"):
                 samples, states = recording.read(), recording.annotation()
-                power = {state: np.median(samples[states == state] ** 2) for state in STATES}
-                levels.append(10 * np.log10((power[STATES.DIASTOLE] + 1e-20) / power[STATES.S1]))
+                power = {state: np.median(samples[states == state] ** 2) for state in HEART_STATES}
+                levels.append(10 * np.log10((power[HeartState.DIASTOLE] + 1e-20) / power[HeartState.S1]))
         return np.median(levels)
 
     silent, soft, ordinary, loud = floor(0.0), floor(0.1), floor(1.0), floor(4.0)
@@ -330,7 +330,7 @@ def _real_features(root, path):
     _, samples = scipy.io.wavfile.read(root / f"training-{record[0]}" / f"{record}.wav")
     answer = scipy.io.loadmat(path, squeeze_me=True)["state_ans"]
     states = np.zeros(samples.size, np.int8)
-    names = {"S1": STATES.S1, "systole": STATES.SYSTOLE, "S2": STATES.S2, "diastole": STATES.DIASTOLE}
+    names = {"S1": HeartState.S1, "systole": HeartState.SYSTOLE, "S2": HeartState.S2, "diastole": HeartState.DIASTOLE}
     ends = [*(int(row[0]) for row in answer[1:]), samples.size]
     for row, end in zip(answer, ends, strict=True):
         states[int(row[0]) - 1 : end - 1] = names.get(str(np.ravel(row[1])[0]), 0)
@@ -339,7 +339,7 @@ def _real_features(root, path):
 
 def _features(samples, states):
     """RR, S1 to S2 (s), variation of RR, and levels of S2 and diastole relative to S1 (dB, 25 to 400 Hz)."""
-    s1, s2 = onsets(states, STATES.S1), onsets(states, STATES.S2)
+    s1, s2 = onsets(states, HeartState.S1), onsets(states, HeartState.S2)
     if s1.size < 4 or s2.size < 4:
         return None
     s1_to_s2 = [s2[s2 > a][0] - a for a in s1 if (s2 > a).any()]
@@ -347,13 +347,13 @@ def _features(samples, states):
     sections = scipy.signal.butter(2, [25, 400], "band", fs=2000, output="sos")
     power = scipy.signal.sosfiltfilt(sections, samples) ** 2
     level = {}
-    for state in (STATES.S1, STATES.S2, STATES.DIASTOLE):
+    for state in (HeartState.S1, HeartState.S2, HeartState.DIASTOLE):
         start = onsets(states, state)
         level[state] = 10 * np.log10(np.median([power[a : a + 160].mean() for a in start if a + 160 < power.size]))
     return (
         np.median(intervals),
         np.median(s1_to_s2) / 2000,
         intervals.std() / intervals.mean(),
-        level[STATES.S2] - level[STATES.S1],
-        level[STATES.DIASTOLE] - level[STATES.S1],
+        level[HeartState.S2] - level[HeartState.S1],
+        level[HeartState.DIASTOLE] - level[HeartState.S1],
     )
