@@ -1,4 +1,4 @@
-"""Whole recordings to examples: decoded, resampled, cut into windows. Nothing here is part of the exported graph."""
+"""Whole recordings to examples: decoded, resampled, cut into windows."""
 
 import concurrent.futures
 import functools
