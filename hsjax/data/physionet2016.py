@@ -3,7 +3,8 @@
 Liu et al., An open access database for the evaluation of heart sound algorithms, Physiol. Meas. 37:2181, 2016.
 Official layout: `physionet2016/training-{a..f}/` with `REFERENCE.csv` (record, -1 normal or 1 abnormal) and one WAV per
 record. The distribution does not say whose heart a record is; `physionet2016/records_metadata.csv` beside the folders
-(columns `record`, `class`, `subject`, `group` are used) may.
+(columns `record`, `class`, `subject`, `group` are used) may. Hand-corrected heart states
+(`annotations/hand_corrected/`, see `state_annotations`) are read where they are.
 """
 
 import collections
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
-from hsjax.data import audio, quarantine
+from hsjax.data import audio, quarantine, state_annotations
 from hsjax.types import Dataset, Quarantined, Recording, UserError
 
 NAME: str = "physionet2016"
@@ -63,6 +64,7 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
             if reason is not None:
                 quarantined.append(Quarantined(record, f"{NAME}/{subset}/{record}.wav", reason))
                 continue
+            states = state_annotations.path(folder, subset, record)
             recordings.append(
                 Recording(
                     id=record,
@@ -74,6 +76,9 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
                     num_samples=inspection.num_samples,
                     path=files[record],
                     read=functools.partial(_read_samples, files[record]),
+                    annotation=functools.partial(state_annotations.read, states, inspection.num_samples)
+                    if states.is_file()
+                    else None,
                 )
             )
     return Dataset(

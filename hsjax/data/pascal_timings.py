@@ -1,0 +1,63 @@
+"""Where S1 and S2 lie in some recordings of PASCAL CHSC 2011, set A (`set_a_timing.csv`).
+
+Bentley, Nordehn, Coimbra & Mannor, The PASCAL Classifying Heart Sounds Challenge 2011. A `location` is a sample index
+at 44.1 kHz in the middle of a sound, not at its onset: over all marks, the mean Hilbert envelope is largest 5 ms behind
+them, for S1 and S2 alike. Marks may begin late and end early: what lies outside them is not said.
+"""
+
+import collections
+import csv
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from hsjax.types import UserError
+
+SAMPLE_RATE = 44100
+"""Hz, of the locations."""
+
+_TABLE = "set_a_timing.csv"
+_COLUMNS = ("fname", "sound", "location")
+
+
+class Timing(NamedTuple):
+    """Marks of one recording.
+
+    Attributes:
+      path: its file.
+      s1: middles of S1, ascending, s.
+      s2: middles of S2, ascending, s.
+    """
+
+    path: pathlib.Path
+    s1: Float[np.ndarray, " s1"]
+    s2: Float[np.ndarray, " s2"]
+
+
+def read(root: pathlib.Path) -> tuple[Timing, ...]:
+    """All recordings of the table whose files are there, by name.
+
+    Args:
+      root: the folder that holds `pascal/`.
+
+    Raises:
+      UserError: the table is missing or not what it should be.
+    """
+    table = root / "pascal" / _TABLE
+    if not table.is_file():
+        raise UserError(f"{table} does not exist: it is part of the PASCAL CHSC 2011 distribution")
+    marks: dict[str, dict[str, list[int]]] = collections.defaultdict(lambda: {"S1": [], "S2": []})
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        for line, row in enumerate(csv.DictReader(stream), 2):
+            name, sound, location = ((row.get(column) or "").strip() for column in _COLUMNS)
+            if not name or sound not in ("S1", "S2") or not location.isdigit():
+                raise UserError(f"line {line} of {table} is not a file, S1 or S2, and a sample index: restore the file")
+            marks[name][sound].append(int(location))
+    files = {name: root / "pascal" / name for name in sorted(marks)}
+    return tuple(
+        Timing(path, *(np.sort(np.array(marks[name][sound], float)) / SAMPLE_RATE for sound in ("S1", "S2")))
+        for name, path in files.items()
+        if path.is_file()
+    )
