@@ -24,6 +24,20 @@ class StageKind(enum.Enum):
     REPORT = "report"
 
 
+class WholeFilter(enum.Enum):
+    """Filter over whole recordings."""
+
+    NONE = "none"
+    ZERO_PHASE = "zero-phase"
+
+
+class Cut(enum.Enum):
+    """How recordings become examples."""
+
+    WINDOWS = "windows"
+    CYCLES = "cycles"
+
+
 def base() -> ConfigDict:
     """Every key outside the stages. Comments give units and meaning."""
     return ConfigDict(
@@ -54,20 +68,33 @@ def base() -> ConfigDict:
             },
             "prepare": {
                 "sample_rate": 2000,  # Hz
+                "filter": "none",  # none, zero-phase: band-pass over the whole recording, which no device can do
+                "band": {"order": 3, "low": 20.0, "high": 400.0},  # of that filter, Hz
+                "remove_spikes": False,  # Schmidt et al. 2010, over the whole recording
+                "cut": "windows",  # windows, cycles: of the heart (Springer et al. 2016), zero-padded to window_seconds
                 "window_seconds": 2.5,
-                "hop_seconds": 2.5,
+                "hop_seconds": 2.5,  # of windows
             },
             "features": {
-                "name": "mfcc",
+                "name": "mfcc",  # mfcc, log-mel, gammatone, pcen, learnable, or the recipe of a paper (features.NAMES)
                 "band": {"order": 3, "low": 20.0, "high": 400.0},  # Butterworth band-pass, Hz
                 "n_mfcc": 13,
                 "n_fft": 256,  # samples at prepare.sample_rate
                 "hop_length": 50,
-                "n_mels": 26,
+                "n_mels": 26,  # bands, of whatever kind
                 "fmin": 20.0,  # Hz
                 "fmax": 500.0,
                 "mel_scale": "htk",  # htk, slaney
                 "top_db": 80.0,
+                "dct": 2,  # type of the cosine transform: 2, 3
+                "lifter": 0.0,  # sinusoidal weighting of the coefficients; 0: none
+                "pcen": {
+                    "gain": 0.98,
+                    "bias": 2.0,
+                    "power": 0.5,
+                    "time_constant": 0.4,  # seconds
+                    "eps": 1e-6,
+                },
             },
             "evaluate": {
                 "bootstrap": 1000,  # resamples of groups behind every interval
@@ -223,6 +250,9 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield "config.data.split_seed must be an integer from 0 on"
     if not 0 < prepare.hop_seconds <= prepare.window_seconds:
         yield "config.prepare.hop_seconds must be positive and at most window_seconds, or samples would be skipped"
+    problem = _whole_recording_problem(prepare)
+    if problem:
+        yield problem
     if config.evaluate.bootstrap < 100:
         yield "config.evaluate.bootstrap must be at least 100 for a 95 % interval"
     trained = stages(config, StageKind.TRAIN)
@@ -234,6 +264,12 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         for model in stage.models:
             if model not in trained:
                 yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
+        if (prepare.filter, prepare.remove_spikes, prepare.cut) != ("none", False, "windows"):
+            yield (
+                f"config.stages.{name} exports models trained on whole-recording steps, which no device does: "
+                f"leave config.prepare.filter, remove_spikes and cut at none, False and windows, or leave {name!r} out "
+                "of config.pipeline"
+            )
         if not stage.models:
             yield f"config.stages.{name}.models is empty; name train stages, or leave {name!r} out of config.pipeline"
         if stage.protocol not in config.protocols:
@@ -253,6 +289,15 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         if any(name not in trained for name in pair):
             text = " - ".join(pair)
             yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
+
+
+def _whole_recording_problem(prepare: ConfigDict) -> str | None:
+    filtered = choice(WholeFilter, prepare.filter, "prepare.filter") is WholeFilter.ZERO_PHASE
+    choice(Cut, prepare.cut, "prepare.cut")
+    low, high, nyquist = prepare.band.low, prepare.band.high, prepare.sample_rate / 2
+    if filtered and not (prepare.band.order >= 1 and 0 < low < high < nyquist):
+        return f"config.prepare.band needs an order of at least 1 and edges with 0 < low < high < {nyquist:g} Hz"
+    return None
 
 
 def _train_problems(name: str, stage: ConfigDict, order: list[str]) -> Iterator[str]:

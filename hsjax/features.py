@@ -1,13 +1,14 @@
 """Fixed windows to features: `fit(samples) -> state`, `apply(state, samples)`.
 
 The state is fitted on training windows alone, stored with the stage that trained on it and frozen into the exported
-graph.
+graph. Spectra are computed in the fastest way where features are made for training, and as matrix products where they
+are exported; the two agree to rounding.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +16,48 @@ import ml_collections
 import numpy as np
 from jaxtyping import Array, Float
 
-from hsjax import dsp
+from hsjax.dsp.cepstrum import DctType, mfcc
+from hsjax.dsp.decibels import power_to_db
+from hsjax.dsp.energy_normalisation import pcen
+from hsjax.dsp.fir import butterworth_fir, fir_filter
+from hsjax.dsp.fourier import Backend, power_spectrum
+from hsjax.dsp.gammatone import gammatone_spectrogram
+from hsjax.dsp.learnable import Bands, equal_energy_bands, learnable_spectrogram, mel_bands
+from hsjax.dsp.mel import MelScale, log_mel, mel_spectrogram
+from hsjax.dsp.normalise import remove_mean, unit_rms
+from hsjax.dsp.recipes import Paper, recipe
 from hsjax.types import UserError
 
-# Windows per device call: large enough to keep two cores busy, small enough for any accelerator's memory.
-_CHUNK = 256
+# Samples per device call: enough windows to keep two cores busy, few enough for any accelerator's memory.
+_CHUNK_SAMPLES, _CHUNK_WINDOWS = 2**21, 256
+
+_NOTHING = np.zeros(0, np.float32)
 
 
 class FeatureState(NamedTuple):
-    """Fitted mean and standard deviation of each coefficient over training windows and frames, (coeffs, 1)."""
+    """What was fitted on training windows: arrays, so that it can be stored as it stands.
+
+    Attributes:
+      mean: of each coefficient over windows and frames, (coeffs, 1).
+      std: standard deviation, likewise.
+      center: of the bands of a learnable filterbank, Hz; empty for other front ends, and for its initial bands.
+      width: of these bands, Hz.
+    """
 
     mean: Array | np.ndarray
     std: Array | np.ndarray
+    center: Array | np.ndarray = _NOTHING
+    width: Array | np.ndarray = _NOTHING
+
+    @property
+    def bands(self) -> Bands | None:
+        """The fitted bands, if there are any."""
+        return Bands(self.center, self.width) if len(self.center) else None
+
+
+Transform = Callable[..., Array]
+"""Pure: (..., window) samples to (..., coeffs, frames), before normalisation. Takes `bands`, those of a learnable
+filterbank; None, the default, for its initial ones, or where there are none to learn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,24 +65,42 @@ class FrontEnd:
     """Samples to features.
 
     Attributes:
-      transform: pure, (..., window) samples to (..., coeffs, frames), before normalisation.
+      transform: as it is computed fastest.
+      exportable: the same, of operators that every runtime has.
       window: samples per example.
       shape: (coeffs, frames) of one example.
+      standardise: whether coefficients are normalised to zero mean and unit variance; papers that normalise in a way of
+        their own have it in `transform`.
+      learn: training windows to the bands of a learnable filterbank; None for other front ends.
     """
 
-    transform: Callable[[Array], Array]
+    transform: Transform
+    exportable: Transform
     window: int
     shape: tuple[int, int]
+    standardise: bool = True
+    learn: Callable[[np.ndarray], Bands] | None = None
 
     def fit(self, samples: Float[np.ndarray, "n window"]) -> FeatureState:
-        """Per-coefficient mean and standard deviation of `samples`, accumulated in float64 over chunks."""
-        return normalisation(extract(self.transform, samples))
+        """Bands (where they are learnt), then mean and standard deviation of each coefficient, of training windows."""
+        if self.learn is None:
+            return self.standardisation(extract(self.transform, samples))
+        bands = Bands(*(np.asarray(value, np.float32) for value in self.learn(samples)))
+        fitted = self.standardisation(extract(functools.partial(self.transform, bands=bands), samples))
+        return fitted._replace(center=bands.center, width=bands.width)
+
+    def standardisation(self, raw: Float[np.ndarray, "n coeffs frames"]) -> FeatureState:
+        """What `fit` finds once the transform of the training windows is at hand and nothing else is to be learnt."""
+        if self.standardise:
+            return normalisation(raw)
+        coefficients = (raw.shape[1], 1)
+        return FeatureState(np.zeros(coefficients, np.float32), np.ones(coefficients, np.float32))
 
     def apply(
         self, state: FeatureState, samples: Float[Array, "*batch window"]
     ) -> Float[Array, "*batch coeffs frames"]:
-        """Normalised features; pure, differentiable, exportable as it stands."""
-        return jnp.asarray(normalise(state, self.transform(samples)))
+        """Normalised features; pure, exportable as it stands, differentiable by the samples and by learnt bands."""
+        return jnp.asarray(normalise(state, self.exportable(samples, bands=state.bands)))
 
 
 def normalisation(features: Float[np.ndarray, "n coeffs frames"]) -> FeatureState:
@@ -76,10 +125,11 @@ def extract(
 ) -> Float[np.ndarray, "n ..."]:
     """`transform` over many windows, chunk by chunk on the device; host array out. `progress` is told windows done."""
     compiled = _compiled(transform)
+    size = min(max(_CHUNK_SAMPLES // samples.shape[-1], 1), _CHUNK_WINDOWS)
     chunks = []
-    for start in range(0, len(samples), _CHUNK):
-        chunk = samples[start : start + _CHUNK]
-        padded = np.pad(chunk, [(0, _CHUNK - len(chunk)), (0, 0)])  # one shape, one compilation
+    for start in range(0, len(samples), size):
+        chunk = samples[start : start + size]
+        padded = np.pad(chunk, [(0, size - len(chunk)), (0, 0)])  # one shape, one compilation
         chunks.append(np.asarray(compiled(padded))[: len(chunk)])
         progress(len(chunk))
     return np.concatenate(chunks)
@@ -90,16 +140,137 @@ def _compiled(transform: Callable[[Array], Array]) -> Callable[[np.ndarray], Arr
     return jax.jit(transform)
 
 
-def _mfcc(samples: Array, *, sample_rate: int, band: np.ndarray, options: tuple) -> Array:
-    filtered = dsp.fir_filter(dsp.remove_mean(samples), band)
-    return dsp.mfcc(dsp.unit_rms(filtered), sample_rate, **dict(options))
+# What a front end computes, before it is bound to a backend.
+_Compute = Callable[[Array, Backend, Bands | None], Array]
+
+
+def _conditioned(config: ml_collections.ConfigDict, sample_rate: int) -> Callable[[Array], Array]:
+    band = butterworth_fir(config.band.order, config.band.low, config.band.high, sample_rate)
+    return lambda samples: unit_rms(fir_filter(remove_mean(samples), band))
+
+
+def _short_time(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    return {"n_fft": config.n_fft, "hop_length": config.hop_length}
+
+
+def _mel(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    scale = MelScale(config.mel_scale)
+    return _short_time(config) | {
+        "n_mels": config.n_mels,
+        "fmin": config.fmin,
+        "fmax": config.fmax,
+        "scale": scale,
+    }
+
+
+def _mfcc(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
+    condition, mel, n_mfcc, top_db = _conditioned(config, sample_rate), _mel(config), config.n_mfcc, config.top_db
+    dct, lifter = DctType(config.dct), config.lifter
+
+    def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        return mfcc(
+            condition(samples), sample_rate, n_mfcc, dct=dct, lifter=lifter, top_db=top_db, backend=backend, **mel
+        )
+
+    return compute
+
+
+def _log_mel(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
+    condition, mel, top_db = _conditioned(config, sample_rate), _mel(config), config.top_db
+
+    def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        return jnp.swapaxes(log_mel(condition(samples), sample_rate, top_db=top_db, backend=backend, **mel), -1, -2)
+
+    return compute
+
+
+def _gammatone(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
+    condition, frames, top_db = _conditioned(config, sample_rate), _short_time(config), config.top_db
+    spacing = {"n_bands": config.n_mels, "fmin": config.fmin, "fmax": config.fmax}
+
+    def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        power = gammatone_spectrogram(condition(samples), sample_rate, backend=backend, **frames, **spacing)
+        return jnp.swapaxes(power_to_db(power, top_db=top_db), -1, -2)
+
+    return compute
+
+
+def _pcen(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
+    condition, mel, constants = _conditioned(config, sample_rate), _mel(config), dict(config.pcen)
+
+    def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        energies = mel_spectrogram(condition(samples), sample_rate, backend=backend, **mel)
+        return jnp.swapaxes(pcen(energies, sample_rate, mel["hop_length"], **constants), -1, -2)
+
+    return compute
+
+
+def _learnable(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
+    condition, frames, top_db = _conditioned(config, sample_rate), _short_time(config), config.top_db
+    initial = mel_bands(sample_rate, config.n_mels, config.fmin, config.fmax, MelScale(config.mel_scale))
+
+    def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        chosen = initial if bands is None else bands
+        power = learnable_spectrogram(condition(samples), chosen, sample_rate, backend=backend, **frames)
+        return jnp.swapaxes(power_to_db(power, top_db=top_db), -1, -2)
+
+    return compute
+
+
+def _learn(config: ml_collections.ConfigDict, sample_rate: int) -> Callable[[np.ndarray], Bands]:
+    condition, frames = _conditioned(config, sample_rate), _short_time(config)
+    n_bands, fmin, fmax = config.n_mels, config.fmin, config.fmax
+
+    def spectrum(samples: Array) -> Array:
+        return jnp.mean(power_spectrum(condition(samples), **frames), axis=-2)
+
+    def learn(samples: np.ndarray) -> Bands:
+        mean = extract(spectrum, samples).mean(axis=0, dtype=np.float64)
+        return equal_energy_bands(mean, sample_rate, n_bands, fmin, fmax)
+
+    return learn
+
+
+def _paper(paper: Paper, sample_rate: int, window: int) -> _Compute:
+    chosen = recipe(paper)
+    if (sample_rate, window) != (chosen.sample_rate, chosen.window):
+        raise ValueError(
+            f"{paper.value} takes windows of {chosen.window} samples at {chosen.sample_rate} Hz, not {window} at "
+            f"{sample_rate}: set config.prepare.sample_rate={chosen.sample_rate} and "
+            f"config.prepare.window_seconds={chosen.window / chosen.sample_rate:g}"
+        )
+    return lambda samples, backend, bands: chosen.transform(samples, backend)
+
+
+_GENERAL = {
+    "mfcc": _mfcc,
+    "log-mel": _log_mel,
+    "gammatone": _gammatone,
+    "pcen": _pcen,
+    "learnable": _learnable,
+}
+_PAPERS = {paper.value: paper for paper in Paper}
+
+NAMES = (*_GENERAL, *_PAPERS)
+"""Of all front ends."""
 
 
 def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> FrontEnd:
     """The front end that `config.features` describes.
 
-    `mfcc`: mean removed, causal third-order Butterworth band-pass 20-400 Hz (Song et al., section II-B) as FIR, unit
-    RMS, mel-frequency cepstral coefficients.
+    All but the papers' begin with: mean removed, causal third-order Butterworth band-pass 20-400 Hz (Song et al.,
+    section II-B) as FIR, unit RMS. Then:
+
+    * `mfcc`: mel-frequency cepstral coefficients.
+    * `log-mel`: mel bands in dB.
+    * `gammatone`: gammatone bands in dB, from `fmin` to `fmax`.
+    * `pcen`: mel bands with per-channel energy normalisation.
+    * `learnable`: Gaussian bands in dB, `n_mels` of them. `fit` lays them so that they share the energy of the training
+      windows evenly; before, they are like mel bands. Training may go on from there: gradients reach the state's
+      `center` and `width` through `apply`.
+
+    `mahapatra`, `song`, `sarkhel`, `birton` and `sriram` are the window-level part of these papers' recipes
+    (`dsp.recipes`), which has no use for any other key.
 
     Args:
       config: `config.features`.
@@ -109,22 +280,23 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
     Raises:
       UserError: an unknown name, or settings that contradict each other.
     """
-    if config.name != "mfcc":
-        raise UserError(f"config.features.name is {config.name!r}; known is 'mfcc'")
+    if config.name not in NAMES:
+        raise UserError(f"config.features.name is {config.name!r}; known are {', '.join(NAMES)}")
     try:
-        band = dsp.butterworth_fir(config.band.order, config.band.low, config.band.high, sample_rate)
-        options = {
-            "n_mfcc": config.n_mfcc,
-            "n_fft": config.n_fft,
-            "hop_length": config.hop_length,
-            "n_mels": config.n_mels,
-            "fmin": config.fmin,
-            "fmax": config.fmax,
-            "scale": dsp.MelScale(config.mel_scale),
-            "top_db": config.top_db,
-        }
-        transform = functools.partial(_mfcc, sample_rate=sample_rate, band=band, options=tuple(options.items()))
+        if config.name in _PAPERS:
+            compute, learn = _paper(_PAPERS[config.name], sample_rate, window), None
+        else:
+            compute = _GENERAL[config.name](config, sample_rate)
+            learn = _learn(config, sample_rate) if config.name == "learnable" else None
+        transform, exportable = _bound(compute, Backend.FASTEST), _bound(compute, Backend.DFT)
         shape = jax.eval_shape(transform, jax.ShapeDtypeStruct((window,), jnp.float32)).shape
     except ValueError as error:
         raise UserError(f"config.features: {error}") from error
-    return FrontEnd(transform, window, shape)
+    return FrontEnd(transform, exportable, window, shape, config.name not in _PAPERS, learn)
+
+
+def _bound(compute: _Compute, backend: Backend) -> Transform:
+    def transform(samples: Array, bands: Bands | None = None) -> Array:
+        return compute(samples, backend, bands)
+
+    return transform

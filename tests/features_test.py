@@ -8,6 +8,7 @@ import scipy.signal
 import soundfile
 
 from hsjax import config, features
+from hsjax.dsp.recipes import Paper, recipe
 from hsjax.types import UserError
 
 CONFIG = config.base().features
@@ -71,10 +72,14 @@ def test_level_does_not_matter_and_silence_is_finite(rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "mfccs"}, "known is 'mfcc'"),
+        ({"name": "mfccs"}, "known are mfcc, log-mel"),
         ({"fmax": 1500.0}, "fmax"),
         ({"n_mfcc": 40}, "at least as many mel bands"),
         ({"mel_scale": "bark"}, "bark"),
+        ({"dct": 4}, "4 is not a valid DctType"),
+        ({"name": "learnable", "fmax": 1500.0}, "fmax"),
+        ({"name": "gammatone", "fmax": 1500.0}, "1000 Hz"),
+        ({"name": "pcen", "pcen": {"eps": 0.0}}, "positive eps"),
         ({"band": {"order": 3, "low": 400.0, "high": 20.0}}, "low < high"),
     ],
 )
@@ -83,3 +88,81 @@ def test_impossible_settings_say_what_to_change(change, message):
     changed.update(change)
     with pytest.raises(UserError, match=message):
         features.build(changed, RATE, WINDOW)
+
+
+def named(name: str):
+    settings = config.base().features
+    settings.name = name
+    return settings
+
+
+GENERAL = ("mfcc", "log-mel", "gammatone", "pcen", "learnable")
+ROWS = {"mfcc": 13}
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_general_front_ends_by_name(name, rng):
+    front_end = features.build(named(name), RATE, 1500)
+    assert front_end.shape == (ROWS.get(name, 26), 31)
+    samples = rng.standard_normal((5, 1500)).astype(np.float32)
+    state = front_end.fit(samples)
+    got = jax.jit(lambda x: front_end.apply(state, x))(samples)
+    np.testing.assert_allclose(got.mean(axis=(0, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(got.std(axis=(0, 2)), 1, atol=1e-3)
+    chex.assert_tree_all_finite(front_end.transform(jnp.zeros(1500)))
+    chex.assert_tree_all_finite(front_end.transform(jnp.ones(1500)))
+
+
+@pytest.mark.parametrize("paper", [Paper.SONG, Paper.SARKHEL, Paper.BIRTON])
+def test_recipes_by_name_are_left_as_the_paper_has_them(paper, rng):
+    chosen = recipe(paper)
+    front_end = features.build(named(paper.value), chosen.sample_rate, chosen.window)
+    assert front_end.shape == chosen.shape
+    samples = jnp.asarray(rng.standard_normal((2, chosen.window)), jnp.float32)
+    state = front_end.fit(np.asarray(samples))
+    assert (state.mean.shape, state.std.shape) == ((chosen.shape[0], 1),) * 2
+    want = np.asarray(chosen.transform(samples))
+    np.testing.assert_allclose(front_end.apply(state, samples), want, atol=1e-4 * np.abs(want).max())
+
+
+def test_recipes_want_their_own_window_and_warn_of_empty_filters():
+    with pytest.raises(UserError, match=r"prepare\.sample_rate=1000 and config\.prepare\.window_seconds=2"):
+        features.build(named("mahapatra"), RATE, WINDOW)
+    with pytest.warns(UserWarning, match=r"mel filters \[0, 127\]"):
+        assert features.build(named("mahapatra"), 1000, 2000).shape == (128, 63)
+
+
+def test_every_name_is_known():
+    assert set(features.NAMES) == {*GENERAL, *(paper.value for paper in Paper)}
+
+
+def test_learnable_bands_are_fitted_stored_and_differentiable(rng):
+    """Two tones: the bands go where they are, and gradients of the features reach centres and widths."""
+    settings = named("learnable")
+    settings.n_mels = 2
+    front_end = features.build(settings, RATE, 2000)
+    time = np.arange(2000) / RATE
+    tones = np.sin(2 * np.pi * 100 * time) + np.sin(2 * np.pi * 300 * time)
+    samples = (tones + 1e-3 * rng.standard_normal((4, 2000))).astype(np.float32)
+    state = front_end.fit(samples)
+    # Neighbours from fmin 20 to fmax 500 that touch where half of the energy is: between the tones.
+    border = 2 * state.center[0] - 20
+    assert 95 < border < 305
+    np.testing.assert_allclose(2 * state.center[1], border + 500, rtol=1e-5)
+    stored = features.FeatureState(**{name: np.array(value) for name, value in state._asdict().items()})
+    one = jnp.asarray(samples[0])
+    np.testing.assert_array_equal(front_end.apply(stored, one), front_end.apply(state, one))
+
+    def loss(state):
+        return jnp.square(front_end.apply(state, one)).sum()
+
+    gradient = jax.jit(jax.grad(loss))(state)
+    chex.assert_tree_all_finite(gradient)
+    assert (np.abs(gradient.center) > 0).all()
+    assert (np.abs(gradient.width) > 0).all()
+
+
+def test_mfcc_s_state_is_mean_and_deviation_as_ever(rng):
+    state = features.build(CONFIG, RATE, WINDOW).fit(rng.standard_normal((2, WINDOW)).astype(np.float32))
+    assert state.bands is None
+    assert features.FeatureState(state.mean, state.std).bands is None

@@ -1,14 +1,17 @@
-"""Mel filterbanks and log-mel spectrograms."""
+"""Mel filterbanks and (log-)mel spectrograms."""
 
 import enum
 import warnings
+from typing import TypedDict, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hsjax.dsp.spectrum import power_spectrum, power_to_db
+from hsjax.dsp.bands import band_energies
+from hsjax.dsp.decibels import Reference, power_to_db
+from hsjax.dsp.fourier import Backend
+from hsjax.dsp.frames import Padding
+from hsjax.dsp.windows import Window
 
 
 class MelScale(enum.Enum):
@@ -39,6 +42,33 @@ def _mel_to_hz(mel: np.ndarray, scale: MelScale) -> np.ndarray:
     return np.where(mel < break_mel, mel * _SLANEY_HZ_PER_MEL, above)
 
 
+def mel_edges(
+    n_mels: int, fmin: float | int, fmax: float | int, scale: MelScale = MelScale.SLANEY
+) -> Float[np.ndarray, " edges"]:
+    """Edges of triangular filters in Hz, equally spaced in mel: filter i rises from edge i to i + 1 and falls to i + 2.
+
+    Args:
+      n_mels: number of filters.
+      fmin: lower edge of the first filter, Hz.
+      fmax: upper edge of the last filter, Hz.
+      scale: which mel.
+
+    Returns:
+      `(n_mels + 2,)`, float64.
+    """
+    low_mel, high_mel = _hz_to_mel(np.array([fmin, fmax], float), scale)
+    return _mel_to_hz(np.linspace(low_mel, high_mel, n_mels + 2), scale)
+
+
+def triangles(
+    frequencies: Float[np.ndarray, " bins"], edges: Float[np.ndarray, " edges"]
+) -> Float[np.ndarray, "bins filters"]:
+    """Triangles of height 1 over frequencies: filter i rises from edge i to i + 1 and falls to edge i + 2, float64."""
+    rising = (frequencies[:, None] - edges[:-2]) / np.diff(edges)[:-1]
+    falling = (edges[2:] - frequencies[:, None]) / np.diff(edges)[1:]
+    return np.maximum(0.0, np.minimum(rising, falling))
+
+
 def mel_filterbank(
     sample_rate: float | int,
     n_fft: int,
@@ -63,17 +93,16 @@ def mel_filterbank(
       `(bins, n_mels)`. Warns, naming them, where filters are so narrow that no bin falls into them.
 
     Raises:
-      ValueError: not `0 <= fmin < fmax <= sample_rate / 2`.
+      ValueError: not `0 <= fmin < fmax <= sample_rate / 2`, or no filter.
     """
+    if n_mels < 1:
+        raise ValueError(f"want at least one mel filter, got n_mels {n_mels}")
     fmax = sample_rate / 2 if fmax is None else fmax
     if not 0 <= fmin < fmax <= sample_rate / 2:
         raise ValueError(f"want 0 <= fmin < fmax <= {sample_rate / 2} Hz, got fmin {fmin}, fmax {fmax}")
-    low_mel, high_mel = _hz_to_mel(np.array([fmin, fmax], float), scale)
-    edges = _mel_to_hz(np.linspace(low_mel, high_mel, n_mels + 2), scale)
+    edges = mel_edges(n_mels, fmin, fmax, scale)
     bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    rising = (bins[:, None] - edges[:-2]) / np.diff(edges)[:-1]
-    falling = (edges[2:] - bins[:, None]) / np.diff(edges)[1:]
-    filters = np.maximum(0.0, np.minimum(rising, falling))
+    filters = triangles(bins, edges)
     empty = np.flatnonzero(filters.max(axis=0) == 0)
     if empty.size:
         warnings.warn(
@@ -84,7 +113,23 @@ def mel_filterbank(
     return filters * (2.0 / (edges[2:] - edges[:-2])) if slaney_norm else filters
 
 
-def log_mel(
+class MelArguments(TypedDict, total=False):
+    """What `log_mel` and `mfcc` hand on to `mel_spectrogram`, which says what each means."""
+
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    fmin: float | int
+    fmax: float | int | None
+    scale: MelScale
+    slaney_norm: bool
+    window: Window
+    win_length: int | None
+    padding: Padding
+    backend: Backend
+
+
+def mel_spectrogram(
     samples: Float[Array, "*batch time"],
     sample_rate: float | int,
     n_fft: int,
@@ -93,30 +138,63 @@ def log_mel(
     fmin: float | int = 0.0,
     fmax: float | int | None = None,
     scale: MelScale = MelScale.SLANEY,
-    top_db: float | int | None = 80.0,
+    slaney_norm: bool = True,
+    window: Window = Window.HANN,
+    win_length: int | None = None,
+    padding: Padding = Padding.CENTER,
+    backend: Backend = Backend.FASTEST,
 ) -> Float[Array, "*batch frames {n_mels}"]:
-    """Mel spectrogram in dB: `librosa.power_to_db(librosa.feature.melspectrogram(..., pad_mode="constant"))`.
+    """Power in mel bands: `librosa.feature.melspectrogram` with the last two axes exchanged.
 
     Args:
-      samples: `(..., time)`, full scale 1.
+      samples: `(..., time)`, any unit; the result has its square. A NaN spreads over the frames that hold its sample.
       sample_rate: Hz.
       n_fft: frame length in samples.
       hop_length: samples between frames.
       n_mels: number of bands.
-      fmin: Hz.
-      fmax: Hz.
+      fmin: lower edge of the first band, Hz.
+      fmax: upper edge of the last band, Hz; half the sample rate by default.
       scale: which mel.
-      top_db: dynamic range kept below each window's maximum, dB.
+      slaney_norm: divide each filter by its width in Hz.
+      window: of the frames, periodic.
+      win_length: of the window, centred in the frame; `n_fft` where None.
+      padding: what stands before and behind the signal.
+      backend: FFT is the faster one on CPU; DFT for export.
 
     Returns:
-      dB, `(..., frames, n_mels)`.
+      `(..., frames, n_mels)`; silence is zero.
 
     Raises:
-      ValueError: as `frame` and `mel_filterbank`.
+      ValueError: as `frame`, `centered_window` and `mel_filterbank`.
     """
-    filters = mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax, scale)
-    used = np.flatnonzero(filters.any(axis=1))
-    bins = slice(int(used[0]), int(used[-1]) + 1)
-    power = power_spectrum(samples, n_fft, hop_length, bins)
-    weights = jnp.asarray(filters[bins], samples.dtype)
-    return power_to_db(jnp.matmul(power, weights, precision=jax.lax.Precision.HIGHEST), top_db=top_db)
+    filters = mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax, scale, slaney_norm)
+    return band_energies(samples, filters, n_fft, hop_length, window, win_length, padding, backend)
+
+
+def log_mel(
+    samples: Float[Array, "*batch time"],
+    sample_rate: float | int,
+    *,
+    ref: float | int | Reference = 1.0,
+    amin: float | int = 1e-10,
+    top_db: float | int | None = 80.0,
+    **mel: Unpack[MelArguments],
+) -> Float[Array, "*batch frames mels"]:
+    """Mel spectrogram in dB: `librosa.power_to_db(librosa.feature.melspectrogram(...))` of each signal by itself.
+
+    Args:
+      samples: `(..., time)`, full scale 1.
+      sample_rate: Hz.
+      ref: power of 0 dB, or `Reference.MAX`.
+      amin: floor of the power.
+      top_db: dynamic range kept below each signal's maximum, dB; None for all of it. With it, devices differ in
+        whether a NaN spreads from its frames over the whole signal.
+      **mel: `n_fft`, `hop_length`, `n_mels` and what else `mel_spectrogram` takes.
+
+    Returns:
+      dB, `(..., frames, n_mels)`; silence is `10 log10(amin / ref)`.
+
+    Raises:
+      ValueError: as `mel_spectrogram` and `power_to_db`.
+    """
+    return power_to_db(mel_spectrogram(samples, sample_rate, **mel), ref, amin, top_db)

@@ -50,11 +50,26 @@ class Context:
         window, _ = prepare.window_samples(self.config.prepare)
         return features.build(self.config.features, self.config.prepare.sample_rate, window)
 
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - a run is one object and lives as long as its process
+    def fitted_features(self, protocol: str) -> tuple[features.FeatureState, np.ndarray]:
+        """What is fitted on the training part of a protocol, and every example's features, (n, coeffs, frames)."""
+        train = self.split(protocol).train
+        if self.front_end.learn is None:
+            raw = self._raw_features
+            state = self.front_end.standardisation(raw[train])
+        else:
+            state = self.front_end.fit(self.examples.samples[train])
+            raw = self._extract(functools.partial(self.front_end.transform, bands=state.bands))
+        return state, np.asarray(features.normalise(state, raw))
+
     @functools.cached_property
-    def raw_features(self) -> np.ndarray:
-        """Features of every window before normalisation, (n, coeffs, frames)."""
+    def _raw_features(self) -> np.ndarray:
+        """Features of every example before normalisation, the same under every protocol."""
+        return self._extract(self.front_end.transform)
+
+    def _extract(self, transform: features.Transform) -> np.ndarray:
         with progress.bar("features", len(self.examples.label)) as advance:
-            return features.extract(self.front_end.transform, self.examples.samples, advance)
+            return features.extract(transform, self.examples.samples, advance)
 
     @functools.cached_property
     def positive(self) -> int | None:

@@ -96,7 +96,8 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
     source = _source(context, stage, name)
     split = context.split(stage.protocol)
     chosen = calibration_examples(context.examples.label[split.train], stage.calibration, stage.seed)
-    calibration = np.asarray(features.normalise(source.state, context.raw_features[split.train][chosen]))
+    _, computed = context.fitted_features(stage.protocol)
+    calibration = computed[split.train][chosen]
     with progress.bar(f"export: {name}", 1) as advance:
         files = exported.export(
             directory,
@@ -172,7 +173,7 @@ class _Windows(NamedTuple):
 
 
 def _windows(context: Context, source: _Source, test: np.ndarray) -> _Windows:
-    normalised = np.asarray(features.normalise(source.state, context.raw_features[test]))
+    normalised = context.fitted_features(source.key.protocol)[1][test]
     logits = train.logits(source.network, source.variables, normalised)
     return _Windows(context.examples.samples[test], normalised, logits)
 

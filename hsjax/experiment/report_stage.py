@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hsjax import config as run_config
-from hsjax import dsp, evaluate, features, train
+from hsjax import dsp, evaluate, train
 from hsjax.data import quarantine
 from hsjax.evaluate import Decided
 from hsjax.experiment import exports, folder, train_stage
@@ -146,7 +146,7 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
     # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
     bins = slice(0, round(options.fmax / rate * options.n_fft) + 1)
     spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
-    normalisation = features.normalisation(context.raw_features[split.train])
+    _, computed = context.fitted_features(context.config.protocols[-1])
     titles = [recordings[examples.recording[index]] for index in chosen]
     with path.open("wb") as file:
         np.savez(
@@ -155,7 +155,7 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
             sample_rate=rate,
             spectrogram=np.swapaxes(spectrogram, -1, -2),
             max_hertz=(bins.stop - 1) * rate / options.n_fft,
-            features=features.normalise(normalisation, context.raw_features[chosen]),
+            features=computed[chosen],
             hop_seconds=options.hop_length / rate,
             title=np.array([f"{r.label}: {r.id}" + (f" ({r.subset})" if r.subset else "") for r in titles]),
         )

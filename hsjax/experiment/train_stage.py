@@ -25,11 +25,8 @@ def run(context: Context, protocol: str, seed: int, name: str) -> None:
         return
     stage, split = context.config.stages[name], context.split(protocol)
     label = context.examples.label
-    normalisation = features.normalisation(context.raw_features[split.train])
-    inputs = {
-        which: jnp.asarray(features.normalise(normalisation, context.raw_features[getattr(split, which)]))
-        for which in ("train", "validation", "test")
-    }
+    feature_state, computed = context.fitted_features(protocol)
+    inputs = {which: jnp.asarray(computed[getattr(split, which)]) for which in ("train", "validation", "test")}
     weighting = train.Weighting(stage.class_weighting)
     data = Batch(
         inputs["train"],
@@ -66,7 +63,7 @@ def run(context: Context, protocol: str, seed: int, name: str) -> None:
         )
     checkpoint.save_variables(part.path / VARIABLES, fitted.variables)
     with (part.path / FEATURES).open("wb") as file:
-        np.savez(file, **normalisation._asdict())
+        np.savez(file, **feature_state._asdict())
     for which in ("validation", "test"):
         logits = train.logits(made.network, fitted.variables, inputs[which])
         key = RunKey(context.dataset.name, protocol, name, seed, split=which)
@@ -95,7 +92,7 @@ def load(context: Context, protocol: str, seed: int, name: str) -> tuple[models.
     example = jax.ShapeDtypeStruct((1, *context.front_end.shape), jnp.float32)
     shapes = jax.eval_shape(context.network(name).init, jax.random.key(0), example)
     with np.load(path / FEATURES) as stored:
-        state = features.FeatureState(stored["mean"], stored["std"])
+        state = features.FeatureState(**stored)
     return checkpoint.load_variables(path / VARIABLES, shapes), state
 
 

@@ -1,7 +1,11 @@
-"""One stretch of a real recording from every dataset."""
+"""One stretch of a real recording from every dataset, and a compiler that is quick."""
 
+import functools
 import pathlib
+from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -16,6 +20,27 @@ _AUDIO = {
     "circor": "the-circor-digiscope-phonocardiogram-dataset-1.0.3/**/*.wav",
 }
 _ECG = "mit-bih-arrhythmia-database-1.0.0/*.hea"
+# Without optimisation, and each fusion by the older and plainer of XLA's two ways.
+_QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+@functools.cache
+def _quick() -> dict[str, int | bool]:
+    """The options that this XLA has; the names change with its versions."""
+    known = {}
+    for name, value in _QUICK.items():
+        try:
+            jax.jit(jnp.negative, compiler_options={name: value})(1.0)
+        except jax.errors.JaxRuntimeError:
+            continue
+        known[name] = value
+    return known
+
+
+@pytest.fixture(scope="session")
+def quick() -> Callable:
+    """`jax.jit` for graphs whose values matter and whose speed does not: compiling is most of the time tests take."""
+    return functools.partial(jax.jit, compiler_options=_quick())
 
 
 def _audio(root: pathlib.Path, pattern: str) -> tuple[np.ndarray, int]:
@@ -32,3 +57,25 @@ def recordings(real_root) -> dict[str, tuple[np.ndarray, int]]:
     record = wfdb.rdrecord(str(header.with_suffix("")), sampto=_SECONDS * 360, channels=[0])
     found["mitdb"] = (record.p_signal[:, 0], int(record.fs))
     return found
+
+
+@pytest.fixture(scope="session")
+def check_gradient(quick) -> Callable:
+    """The gradient of a random sum of all values, along a random direction, against central differences."""
+
+    def check(function, x, rtol=1e-6):
+        shapes = jax.eval_shape(function, x)
+        rng = np.random.default_rng(1)
+        weights = jax.tree.leaves(jax.tree.map(lambda shape: rng.standard_normal(shape.shape), shapes))
+        direction, step = rng.standard_normal(x.shape), 1e-5
+
+        def total(amount):
+            return sum(
+                jnp.sum(w * y) for w, y in zip(weights, jax.tree.leaves(function(x + amount * direction)), strict=True)
+            )
+
+        value_and_slope = quick(jax.value_and_grad(total))
+        (_, slope), (above, _), (below, _) = (value_and_slope(amount) for amount in (0.0, step, -step))
+        np.testing.assert_allclose(slope, (above - below) / (2 * step), rtol=rtol)
+
+    return check

@@ -1,0 +1,1 @@
+"""Heart-sound segmentation: where S1, systole, S2 and diastole lie in a recording."""
