@@ -20,7 +20,7 @@ LINES = [
     {"train", "evaluate", "export", "predict"},
     {"bench"},
     {"report"},
-    {"experiment"},
+    {"experiment", "segment"},
     {"launch"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LINES) for room in rooms}
