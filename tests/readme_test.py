@@ -4,6 +4,8 @@ import csv
 import pathlib
 import re
 
+import numpy as np
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "configs" / "results" / "kd-physionet2016.csv"
@@ -86,3 +88,46 @@ def test_the_two_commands_are_one_line_each():
 def test_constraints_name_versions_and_no_address():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[^\s@/]+", line) for line in lines)
+
+
+def test_the_signals_example_runs():
+    """As a newcomer pastes it; the names that it leaves behind are what its comments say."""
+    section = README.split("## Signals")[1].split("## The rooms")[0]
+    code = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["features"].shape == (13, 1 + len(names["sound"]) // 50)
+    assert 40 < float(names["heart"].rhythm.heart_rate) < 120
+    assert set(np.unique(names["heart"].states)) == {1, 2, 3, 4}
+    assert names["stretched"].shape == names["clean"].shape
+    assert names["frames"].shape == names["features"].shape
+
+
+def test_the_segmentation_table_is_the_committed_one():
+    table = rows(RESULTS.parent / "segmentation.csv")
+
+    def f1(subset: str, tolerance: str, method: str) -> dict[str, str]:
+        key = ("physionet2016", "test", subset, method, "S1+S2", tolerance, "f1")
+        names = ("dataset", "part", "subset", "method", "sound", "tolerance_ms", "metric")
+        (row,) = (row for row in table if tuple(row[name] for name in names) == key)
+        return row
+
+    for tolerance in ("100", "60"):
+        overall = f1("all", tolerance, "springer")
+        value, low, high = (f"{float(overall[name]):.3f}" for name in ("value", "low", "high"))
+        cells = [f"{tolerance} ms", f"{value} ({low} to {high})", f"{float(f1('all', tolerance, 'peaks')['value']):.3f}"]
+        cells += [f"{float(f1(f'training-{letter}', tolerance, 'springer')['value']):.3f}" for letter in "abcdef"]
+        assert "| " + " | ".join(cells) + " |" in README
+    assert (overall["onsets"], overall["n"], overall["n_groups"]) == ("31833", "517", "65")
+
+
+def test_the_r_peaks_of_the_readme_are_the_committed_ones():
+    (row,) = (
+        row
+        for row in rows(RESULTS.parent / "r-peaks-mitdb.csv")
+        if (row["detector"], row["part"], row["flutter"], row["record"]) == ("hsjax", "whole", "excluded", "all")
+    )
+    assert (row["records"], row["beats"]) == ("39", "87955")
+    for metric in ("sensitivity", "positive_predictivity"):
+        value, low, high = (f"{float(row[metric + end]):.4f}" for end in ("", "_low", "_high"))
+        assert f"{value} ({low} to {high})" in README

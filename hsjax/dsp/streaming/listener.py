@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Shaped
 
 from hsjax.dsp.streaming.stream import Stream, check_chunk
 
@@ -57,7 +57,7 @@ class Listener:
         self._state = self._beginning
         self._filled, self._ignored, self._heard, self._closed = 0, self.stream.delay, False, False
 
-    def push(self, samples: Shaped[np.ndarray, "*batch time"]) -> Shaped[np.ndarray, "..."]:
+    def push(self, samples: Shaped[np.ndarray | Array, "*batch time"]) -> Shaped[np.ndarray, "..."]:
         """Hears the next samples.
 
         Args:
