@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from hsjax.dsp.cepstrum import DctType, mfcc
 from hsjax.dsp.decibels import power_to_db
-from hsjax.dsp.energy_normalisation import pcen
+from hsjax.dsp.energy_normalisation import Smoother, pcen
 from hsjax.dsp.fir import butterworth_fir, fir_filter
 from hsjax.dsp.fourier import Backend, power_spectrum
 from hsjax.dsp.gammatone import gammatone_spectrogram
@@ -196,11 +196,13 @@ def _gammatone(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
 
 
 def _pcen(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
-    condition, mel, constants = _conditioned(config, sample_rate), _mel(config), dict(config.pcen)
+    condition, mel = _conditioned(config, sample_rate), _mel(config)
+    # Windows are short, and a matrix product exports.
+    compute_pcen = functools.partial(pcen, smoother=Smoother.MATRIX, **dict(config.pcen))
 
     def compute(samples: Array, backend: Backend, bands: Bands | None) -> Array:
         energies = mel_spectrogram(condition(samples), sample_rate, backend=backend, **mel)
-        return jnp.swapaxes(pcen(energies, sample_rate, mel["hop_length"], **constants), -1, -2)
+        return jnp.swapaxes(compute_pcen(energies, sample_rate, mel["hop_length"]), -1, -2)
 
     return compute
 

@@ -1,6 +1,7 @@
 """Butterworth filters as second-order sections, designed by SciPy on the host in float64."""
 
 import enum
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.signal
@@ -17,14 +18,14 @@ class Band(enum.Enum):
 
 
 def checked_edges(
-    edges: float | int | tuple[float | int, float | int], sample_rate: float | int, kind: Band
+    edges: float | int | Sequence[float | int], sample_rate: float | int, kind: Band
 ) -> float | list[float]:
     """The edges in the form that `scipy.signal` designs take, once they are possible.
 
     Raises:
       ValueError: as many edges as the kind does not have, or not `0 < low < high < sample_rate / 2`.
     """
-    given = tuple(edges) if isinstance(edges, tuple) else (edges,)
+    given = tuple(np.atleast_1d(np.asarray(edges, float)).tolist())
     wanted = 2 if kind in (Band.BANDPASS, Band.BANDSTOP) else 1
     if len(given) != wanted:
         raise ValueError(f"a {kind.value} has {wanted} edge{'s' * (wanted - 1)}, got {len(given)}")
@@ -37,7 +38,7 @@ def checked_edges(
 
 def butterworth(
     order: int,
-    edges: float | int | tuple[float | int, float | int],
+    edges: float | int | Sequence[float | int],
     sample_rate: float | int,
     kind: Band = Band.BANDPASS,
 ) -> Float[np.ndarray, "sections 6"]:

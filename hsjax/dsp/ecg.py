@@ -94,8 +94,7 @@ def notch(
     return zero_phase(samples, np.concatenate([numerator, denominator])[None], lengths=lengths)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def running_median(samples: Float[Array, "*batch time"], window: int) -> Float[Array, "*batch time"]:
+def running_median(samples: Shaped[Array, "*batch time"], window: int) -> Float[Array, "*batch time"]:
     """Median of the samples around each one, zeros beyond the ends: `scipy.signal.medfilt(samples, window)`.
 
     The median is found bit by bit: the largest number that no more than half of the window lies below. That is as many
@@ -116,6 +115,11 @@ def running_median(samples: Float[Array, "*batch time"], window: int) -> Float[A
         raise ValueError("want at least one sample to take medians of, got none")
     if window < 1 or window % 2 == 0:
         raise ValueError(f"the window of a running median is odd, got {window}")
+    return _running_median(floating(samples), window)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _running_median(samples: Float[Array, "*batch time"], window: int) -> Float[Array, "*batch time"]:
     bits = samples.dtype.itemsize * 8
     unsigned = jnp.dtype(f"uint{bits}")
     top = jnp.asarray(1 << (bits - 1), unsigned)
@@ -134,10 +138,10 @@ def running_median(samples: Float[Array, "*batch time"], window: int) -> Float[A
     return jax.lax.bitcast_convert_type(raw, samples.dtype)
 
 
-@running_median.defjvp
+@_running_median.defjvp
 def _running_median_jvp(window, primals, tangents):
     (samples,), (tangent,) = primals, tangents
-    median = running_median(samples, window)
+    median = _running_median(samples, window)
     values, moves = _padded(samples, window, 0), _padded(tangent, window, 0)
     time = samples.shape[-1]
     total, count = jnp.zeros_like(samples), jnp.zeros_like(samples)

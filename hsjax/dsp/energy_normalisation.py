@@ -44,7 +44,7 @@ def pcen(
     time_constant: float | int = 0.4,
     eps: float | int = 1e-6,
     b: float | int | None = None,
-    smoother: Smoother = Smoother.MATRIX,
+    smoother: Smoother = Smoother.SCAN,
 ) -> Float[Array, "*batch frames bands"]:
     """`(energies / (eps + M)**gain + bias)**power - bias**power`, M a running mean: `librosa.pcen` along frames.
 

@@ -1,6 +1,7 @@
 """What every entry point of this room does with the dtype of what it is given."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 _FULL_SCALE = {"uint8": 128.0, "int16": 32768.0, "int32": 2147483648.0}
@@ -21,14 +22,15 @@ def floating(samples: Shaped[Array, "..."]) -> Float[Array, "..."]:
     return samples.astype(jnp.promote_types(samples.dtype, jnp.float32))
 
 
-def from_pcm(samples: Shaped[Array, "..."]) -> Float[Array, "..."]:
+def from_pcm(samples: Shaped[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     """Integer PCM (uint8 with offset 128, int16, int32) to floating point with full scale 1, as soundfile decodes it.
 
     Raises:
       TypeError: another dtype.
     """
-    samples = jnp.asarray(samples)
+    # Before it becomes an array of JAX, which narrows 64 bits to 32.
     if samples.dtype.name not in _FULL_SCALE:
         raise TypeError(f"PCM samples are uint8, int16 or int32, got {samples.dtype}")
-    offset = 128.0 if samples.dtype == jnp.uint8 else 0.0
-    return (samples.astype(jnp.result_type(float)) - offset) / _FULL_SCALE[samples.dtype.name]
+    full_scale = _FULL_SCALE[samples.dtype.name]
+    offset = 128.0 if samples.dtype == np.uint8 else 0.0
+    return (jnp.asarray(samples).astype(jnp.result_type(float)) - offset) / full_scale

@@ -159,7 +159,7 @@ def mel_spectrogram(
       window: of the frames, periodic.
       win_length: of the window, centred in the frame; `n_fft` where None.
       padding: what stands before and behind the signal.
-      backend: FFT is the faster one on CPU; DFT for export.
+      backend: how the transform is computed; DFT for export.
 
     Returns:
       `(..., frames, n_mels)`; silence is zero.

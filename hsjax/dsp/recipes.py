@@ -2,8 +2,8 @@
 
 A recipe has two parts. Recording level (not exported): bring the recording to `sample_rate` (`data.audio.resample`),
 then `prepare` it: normalise its level, then cut or pad it to one window. Where a paper needs more before that, the
-recipe's comment says what; those steps are whole-recording ones of their own (`filters`, `spikes`, `segmentation`,
-`r_peaks`). Window level (exported): `transform`.
+recipe's comment says what; those steps are whole-recording ones of their own (`zero_phase`, `remove_spikes`,
+`segmentation`, `r_peaks`). Window level (exported): `transform`.
 
 Features have one channel. Networks that were pre-trained on pictures and want three repeat it themselves: three
 copies of the input are no part of what a device has to compute.
@@ -167,13 +167,20 @@ _RECIPES = {
     # The paper has no figures at all: everything here is ours. Files of PASCAL last 1 to 30 s, most of set B below 8 s.
     Paper.SARKHEL: Recipe(2000, 8000, (40, 126), Level.PEAK, Fit.END, _sarkhel),
     # Level of the whole record; then windows of 1.8 s to both sides of each R peak, zero beyond half the distance to
-    # the neighbouring peaks: `prepare` is for records, beats are cut out of them by `r_peaks`.
+    # the neighbouring peaks: `prepare` is for records, beats are cut out of them by `beat_windows`.
     Paper.BIRTON: Recipe(360, 1296, (36, 36), Level.STANDARD, Fit.END, _birton),
     # 57 s; the code the paper builds on keeps the beginning of longer recordings and pads shorter ones on both sides.
     Paper.SRIRAM: Recipe(22050, 57 * 22050, (50, 2805), Level.NONE, Fit.BOTH, _sriram),
 }
 
 
-def recipe(paper: Paper) -> Recipe:
-    """The recipe of a paper."""
-    return _RECIPES[paper]
+def recipe(paper: Paper | str) -> Recipe:
+    """The recipe of a paper, or of the name of one.
+
+    Raises:
+      ValueError: no such name.
+    """
+    try:
+        return _RECIPES[Paper(paper)]
+    except ValueError:
+        raise ValueError(f"want one of {', '.join(known.value for known in Paper)}, got {paper!r}") from None

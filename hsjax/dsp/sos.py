@@ -30,7 +30,7 @@ class Form(enum.Enum):
     BLOCK = "block"  # matrix products over blocks
 
 
-class Padding(enum.Enum):
+class Extension(enum.Enum):
     """How a recording goes on beyond its ends; the values are SciPy's `padtype`."""
 
     NONE = "none"
@@ -141,7 +141,7 @@ def zero_phase(
     sections: Float[np.ndarray, "sections 6"],
     *,
     lengths: Int[Array, "*batch"] | Int[np.ndarray, "*batch"] | None = None,
-    padding: Padding = Padding.ODD,
+    padding: Extension = Extension.ODD,
     padding_length: int | None = None,
     form: Form = Form.BLOCK,
 ) -> Float[Array, "*batch time"]:
@@ -157,7 +157,7 @@ def zero_phase(
         `length` values are what the recording alone would give, whatever lies behind it, and zeros follow. A
         recording not longer than the padding gives NaN (zeros if its length is 0).
       padding: how a recording goes on beyond its ends.
-      padding_length: samples padded on both sides; as SciPy chooses if None. Ignored by `Padding.NONE`.
+      padding_length: samples padded on both sides; as SciPy chooses if None. Ignored by `Extension.NONE`.
       form: how it is computed.
 
     Returns:
@@ -169,8 +169,10 @@ def zero_phase(
     """
     samples = floating(samples)
     system = state_space(sections)
+    if not isinstance(padding, Extension):
+        raise ValueError(f"want a member of Extension for padding, got {padding!r}")
     pad = default_padding_length(sections) if padding_length is None else padding_length
-    pad = 0 if padding is Padding.NONE else pad
+    pad = 0 if padding is Extension.NONE else pad
     time = samples.shape[-1]
     if pad < 0 or time <= pad:
         raise ValueError(f"want more samples than the padding of {pad}, got {time}")
@@ -192,11 +194,11 @@ def zero_phase(
     return jnp.where(jnp.arange(time) < lengths[..., None], filtered, 0)
 
 
-def _beyond(end: Float[Array, "*batch padded"], padding: Padding) -> Float[Array, "*batch pad"]:
+def _beyond(end: Float[Array, "*batch padded"], padding: Extension) -> Float[Array, "*batch pad"]:
     """What follows beyond an end, outwards, given the end itself and its neighbours inwards."""
-    if padding is Padding.ODD:
+    if padding is Extension.ODD:
         return 2 * end[..., :1] - end[..., 1:]
-    if padding is Padding.EVEN:
+    if padding is Extension.EVEN:
         return end[..., 1:]
     return jnp.broadcast_to(end[..., :1], end[..., 1:].shape)
 

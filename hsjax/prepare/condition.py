@@ -16,6 +16,8 @@ from hsjax.types import Recording, UserError
 
 # Padded samples of one batch: at 2 kHz eleven minutes. Larger batches leave the caches.
 _BATCH = 1_280_000
+# Seconds; the filters of the segmentation need as much.
+_SEGMENTABLE = 0.05
 # One thread decodes while another one computes; and what of a batch is not parallel overlaps with the other's.
 _THREADS = 2
 
@@ -79,13 +81,14 @@ def condition(
     lengths = [
         -(-recording.num_samples * sample_rate // recording.sample_rate) + 1 for recording in recordings
     ]  # resamplers round as they like
+    needed = _needed(sections, sample_rate, steps)
+    short = [recording.id for recording, length in zip(recordings, lengths, strict=True) if length - 1 <= needed]
+    if short:
+        raise UserError(f"{', '.join(short)}: {needed} samples or fewer at {sample_rate} Hz, too short to be prepared")
     found: dict[int, Conditioned] = {}
 
     def run(batch: batches.PaddedBatch) -> int:
         sounds = [load(recordings[member]) for member in batch.members]
-        for member, sound in zip(batch.members, sounds, strict=True):
-            if sections is not None and len(sound) <= sos.default_padding_length(sections):
-                raise UserError(f"{recordings[member].id} has {len(sound)} samples, too few to filter: leave it out")
         samples, valid = batches.pad(sounds, batch)
         done, states = jax.device_get(_compiled(samples, valid, sample_rate, steps))
         for row, member in enumerate(batch.members):
@@ -98,6 +101,12 @@ def condition(
         for done in pool.map(run, batches.padded_batches(lengths, _BATCH)):
             progress(done)
     return [found[place] for place in range(len(recordings))]
+
+
+def _needed(sections: Float[np.ndarray, "sections 6"] | None, sample_rate: int, steps: Steps) -> int:
+    """Samples that a recording must exceed."""
+    padding = 0 if sections is None else sos.default_padding_length(sections)
+    return max(padding, round(_SEGMENTABLE * sample_rate) if steps.segment else 0)
 
 
 def _sections(steps: Steps, sample_rate: int) -> Float[np.ndarray, "sections 6"] | None:

@@ -7,8 +7,8 @@ import scipy.signal
 
 from hsjax.dsp.design import Band, butterworth
 from hsjax.dsp.sos import (
+    Extension,
     Form,
-    Padding,
     direct_form_state,
     from_direct_form_state,
     initial_state,
@@ -95,24 +95,24 @@ def test_zero_phase_is_scipy_s_on_recordings(quick, recordings, precision):
         np.testing.assert_allclose(got, want, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("padding", list(Padding))
+@pytest.mark.parametrize("padding", list(Extension))
 def test_paddings_are_scipy_s(zero_phase, rng, padding):
     samples = walk(rng, 3, 90).astype(np.float32)
-    padtype = None if padding is Padding.NONE else padding.value
-    for length in [40] if padding is not Padding.NONE else [None]:
+    padtype = None if padding is Extension.NONE else padding.value
+    for length in [40] if padding is not Extension.NONE else [None]:
         want = scipy.signal.sosfiltfilt(HEART, samples.astype(np.float64), padtype=padtype, padlen=length)
         got = zero_phase(jnp.asarray(samples), HEART, padding=padding, padding_length=length)
         np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("padding", "form"), [*((padding, Form.BLOCK) for padding in Padding), (Padding.ODD, Form.SCAN)]
+    ("padding", "form"), [*((padding, Form.BLOCK) for padding in Extension), (Extension.ODD, Form.SCAN)]
 )
 def test_a_recording_in_a_longer_batch_is_filtered_as_if_alone(zero_phase, rng, padding, form):
     dtype, atol = np.float32, 1e-4
     samples = walk(rng, 2, 2, 400).astype(dtype)
     lengths = np.array([[400, 399], [64, 30]])
-    padtype = None if padding is Padding.NONE else padding.value
+    padtype = None if padding is Extension.NONE else padding.value
     for row, length in zip(samples.reshape(4, -1), lengths.ravel(), strict=True):
         row[length:] = [np.nan, 1e6, np.inf][length % 3]
     got = np.asarray(zero_phase(jnp.asarray(samples), BASELINE, lengths=lengths, padding=padding, form=form))

@@ -72,8 +72,13 @@ def test_spikes_are_removed_after_the_filter():
 
 
 def test_too_short_for_the_filter_is_named():
-    with pytest.raises(UserError, match="r3 has 15 samples"):
+    with pytest.raises(UserError, match="r3: 21 samples or fewer at 2000 Hz"):
         prepare.examples(dataset(recording(3, 15), recording(4, 9_000)), settings(filter="zero-phase"))
+
+
+def test_too_short_for_the_segmentation_is_named_before_any_work():
+    with pytest.raises(UserError, match="r3, r5: 100 samples or fewer"):
+        prepare.examples(dataset(recording(3, 15), recording(4, 9_000), recording(5, 100)), settings(cut="cycles"))
 
 
 def test_cycles_begin_at_first_heart_sounds_and_are_padded():

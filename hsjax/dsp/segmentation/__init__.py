@@ -1,7 +1,7 @@
 """Heart states from heart sounds: the duration-dependent hidden Markov segmentation of Springer et al. (2016).
 
-From recordings to states: `envelopes`, `rhythm`, `emission`, `durations`, `viterbi`, put together in `springer` with the
-parameters that `python -m hsjax.segment train` fitted; `cycles` cuts the result into heart cycles.
+From recordings to states: `envelopes`, `rhythm`, `emission`, `durations`, `viterbi`, put together in `springer` with
+the parameters that `python -m hsjax.segment train` fitted; `cycles` cuts the result into heart cycles.
 """
 
 from hsjax.dsp.segmentation.cycles import Cycles, cut_cycles
