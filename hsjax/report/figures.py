@@ -23,7 +23,7 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Inches. At a width of 390 CSS pixels, a phone's, the text stays above 10 pixels.
 _WIDTH = 4.2
-_STYLE = {
+STYLE = {
     "svg.hashsalt": "hsjax",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -99,7 +99,7 @@ def training(title: str, losses: Sequence[Curve], scores: Sequence[Curve], score
       scores: the validation metrics, one line each.
       score_name: label of their axis.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((_WIDTH, 3.8), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
         _lines(above, losses)
@@ -111,13 +111,13 @@ def training(title: str, losses: Sequence[Curve], scores: Sequence[Curve], score
         ends = [
             f"{curve.name} ends at {curve.y[-1]:.3g} after {curve.x[-1]:.0f} epochs" for curve in (*losses, *scores)
         ]
-        return _svg(figure, f"Training curves of {title}: " + "; ".join(ends) + ".")
+        return svg(figure, f"Training curves of {title}: " + "; ".join(ends) + ".")
 
 
 def confusion(title: str, counts: Int[np.ndarray, "classes classes"], classes: Sequence[str]) -> Picture:
     """Counts, and the part of each true class, shaded by that part."""
     part = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure((_WIDTH, 0.62 * _WIDTH + 0.25 * len(classes)), layout="constrained")
         axes = figure.subplots()
         axes.imshow(part, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -139,12 +139,12 @@ def confusion(title: str, counts: Int[np.ndarray, "classes classes"], classes: S
             for true, name in enumerate(classes)
             for predicted, other in enumerate(classes)
         ]
-        return _svg(figure, f"Confusion matrix of {title}: " + "; ".join(cells) + ".")
+        return svg(figure, f"Confusion matrix of {title}: " + "; ".join(cells) + ".")
 
 
 def roc(title: str, curves: Sequence[Curve]) -> Picture:
     """True over false positive rate; the legend's names carry the areas."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((_WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
@@ -157,7 +157,7 @@ def roc(title: str, curves: Sequence[Curve]) -> Picture:
             ylim=(-0.01, 1.01),
             aspect="equal",
         )
-        return _svg(figure, f"ROC curves, {title}: " + "; ".join(curve.name for curve in curves) + ".")
+        return svg(figure, f"ROC curves, {title}: " + "; ".join(curve.name for curve in curves) + ".")
 
 
 def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Picture:
@@ -165,7 +165,7 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
     models, variants = (
         list(dict.fromkeys(names)) for names in ([p.model for p in points], [p.variant for p in points])
     )
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((_WIDTH, 3.9), layout="constrained")
         axes = figure.subplots()
         for point in points:
@@ -193,7 +193,7 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
         axes.xaxis.set_minor_locator(NullLocator())
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
         said = [f"{p.model} {p.variant}: {p.size:,.0f} bytes, {p.accuracy:.3f}" for p in points]
-        return _svg(figure, f"{title}: " + "; ".join(said) + ".")
+        return svg(figure, f"{title}: " + "; ".join(said) + ".")
 
 
 def example(
@@ -220,7 +220,7 @@ def example(
     # Frame t is centred on t hops.
     frames = (-hop_seconds / 2, (features.shape[1] - 0.5) * hop_seconds)
     shown = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure((_WIDTH, 4.6), layout="constrained")
         above, middle, below = figure.subplots(3, 1, sharex=True)
         above.plot(np.arange(len(samples)) / sample_rate, samples, color=_COLOURS[0], linewidth=0.5)
@@ -254,7 +254,7 @@ def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
             )
 
 
-def _svg(figure: Figure, alt: str) -> Picture:
+def svg(figure: Figure, alt: str) -> Picture:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Picture("image/svg+xml", buffer.getvalue(), alt)

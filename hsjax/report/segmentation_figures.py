@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hsjax.report.figures import _STYLE, Picture, _svg
+from hsjax.report.figures import STYLE, Picture, svg
 from hsjax.types import HEART_STATES, HeartState
 
 # Okabe and Ito (2008): blue, light grey, vermilion, lighter grey; the sounds stand out, whatever eyes look at them.
@@ -50,7 +50,7 @@ class Shown:
 def segmentation(shown: Shown) -> Picture:
     """Waveform, envelope, true and found states on one time axis."""
     times = shown.start + np.arange(len(shown.samples)) / shown.sample_rate
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure((9.0, 4.2), layout="constrained")
         sound, level, strip = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.4))
         _tint(sound, shown, shown.found)
@@ -70,7 +70,7 @@ def segmentation(shown: Shown) -> Picture:
         patches = [Patch(color=_COLOURS[state], label=_NAMES[state]) for state in HEART_STATES]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
         same = float(np.mean(shown.truth == shown.found))
-        return _svg(
+        return svg(
             figure,
             f"{shown.title}: {len(times) / shown.sample_rate:.1f} s from {shown.start:.1f} s on; waveform over the "
             f"found states, envelope over the true ones; they are the same in {same:.0%} of the time shown.",
