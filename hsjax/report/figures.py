@@ -255,6 +255,7 @@ def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def svg(figure: Figure, alt: str) -> Picture:
+    """A figure as bytes that do not change from run to run."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Picture("image/svg+xml", buffer.getvalue(), alt)
