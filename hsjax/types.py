@@ -28,6 +28,22 @@ HEART_STATES = (HeartState.S1, HeartState.SYSTOLE, HeartState.S2, HeartState.DIA
 
 
 @dataclasses.dataclass(frozen=True)
+class Beats:
+    """The annotated beats of one ECG recording.
+
+    Attributes:
+      index: int64 (n,), sample of each R peak at the recording's own rate, ascending.
+      symbol: str (n,), PhysioNet's annotation code of each.
+      label: str (n,), name of each one's class; empty for a beat that the labelling leaves out, which still is a
+        neighbour of others.
+    """
+
+    index: np.ndarray
+    symbol: np.ndarray
+    label: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Recording:
     """One recording, described before it is decoded.
 
@@ -42,6 +58,11 @@ class Recording:
       path: the file, None for recordings that are rendered.
       read: decodes the samples: float32, (time,), full scale 1. Module-level partial, so that it pickles.
       annotation: reads the true `HeartState` of every sample, int8 (time,); None where there is none.
+      beats: reads the annotated beats of an ECG; None where there are none. Then each beat has its own label, and
+        `label` is empty.
+      metadata: what is known about the recording's circumstances (site, sex, age, device, ...), as written; never the
+        diagnosis, and nothing that is empty.
+      digest: SHA-256 of the decoded samples (float32, little-endian), empty where the content was not inspected.
     """
 
     id: str
@@ -54,11 +75,14 @@ class Recording:
     path: pathlib.Path | None
     read: Callable[[], np.ndarray]
     annotation: Callable[[], np.ndarray] | None = None
+    beats: Callable[[], Beats] | None = None
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Quarantined:
-    """A file that a dataset lists or contains and that no run may use, and why."""
+class Finding:
+    """A file that a dataset lists or contains, and what is wrong with it."""
 
     id: str
     path: str
@@ -75,7 +99,10 @@ class Dataset:
       positive: the class whose detection sensitivity means, for two-class datasets; None otherwise.
       synthetic: True stamps every row and page made from it.
       recordings: the usable ones, sorted by id.
-      quarantined: the others.
+      quarantined: files that no run uses.
+      noted: files that are used although something is wrong with them.
+      unlabelled: usable recordings without a label (theirs is empty), for pre-training; sorted by id.
+      grouping: one sentence: where `Recording.group` comes from; empty where no group is known.
     """
 
     name: str
@@ -83,7 +110,10 @@ class Dataset:
     positive: str | None
     synthetic: bool
     recordings: tuple[Recording, ...]
-    quarantined: tuple[Quarantined, ...] = ()
+    quarantined: tuple[Finding, ...] = ()
+    noted: tuple[Finding, ...] = ()
+    unlabelled: tuple[Recording, ...] = ()
+    grouping: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +135,16 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Indices of examples; disjoint, sorted, together at most all of them."""
+    """Indices of examples; disjoint, sorted, together at most all of them.
+
+    Attributes:
+      name: of the fold: 0 without cross-validation, else its number or the sub-dataset that is left out.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    name: int | str = 0
 
 
 class Batch(NamedTuple):
@@ -151,7 +186,7 @@ class RunKey:
     Attributes:
       dataset: its name, prefixed `synthetic` when it is (`synthetic` alone for the embedded one).
       stage: name of the stage that trained the model.
-      fold: 0 without cross-validation.
+      fold: 0 without cross-validation, else as `Split.name`.
       split: train, validation or test.
       variant: jax, tflite-float32, tflite-int8, onnx-float32, ...
       input: samples or features.
@@ -161,7 +196,7 @@ class RunKey:
     protocol: str
     stage: str
     seed: int
-    fold: int = 0
+    fold: int | str = 0
     split: str = "test"
     variant: str = "jax"
     input: str = "features"
@@ -229,7 +264,7 @@ class CurveRow(NamedTuple):
     protocol: str
     stage: str
     seed: int
-    fold: int
+    fold: int | str
     epoch: int
     split: str
     metric: str

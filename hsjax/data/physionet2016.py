@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hsjax.data import audio, quarantine, state_annotations
-from hsjax.types import Dataset, Quarantined, Recording, UserError
+from hsjax.types import Dataset, Finding, Recording, UserError
 
 NAME: str = "physionet2016"
 SOURCE: str = "https://physionet.org/content/challenge-2016/1.0.0/"
@@ -62,7 +62,7 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
             inspection = inspections[files[record]] if record in files else _NO_FILE
             reason = _label_fault(record, subset, labels.get(record, set()), rows) or _file_fault(inspection)
             if reason is not None:
-                quarantined.append(Quarantined(record, f"{NAME}/{subset}/{record}.wav", reason))
+                quarantined.append(Finding(record, f"{NAME}/{subset}/{record}.wav", reason))
                 continue
             states = state_annotations.path(folder, subset, record)
             recordings.append(

@@ -1,16 +1,20 @@
 """Filters and resampler beside SciPy and soxr, as rows for a table of speed.
 
-`rows` pins the process itself, and XLA reads its flags only once: run every number of threads in a fresh process, as
-`python tests/benchmarks/filtering.py` does. SciPy's filters use one thread whatever they are given. Times are wall
-times of float32 batches in memory; compilation is not counted.
+SciPy's filters use one thread whatever they are given. Times are wall times of float32 batches in memory;
+compilation is not counted.
 """
 
-import csv
-import os
-import pathlib
-import subprocess
-import sys
 from collections.abc import Iterator
+
+import jax
+import numpy as np
+import scipy.signal
+import soxr
+
+from hsjax.dsp.design import butterworth
+from hsjax.dsp.polyphase import AntiAlias, ratio, resample
+from hsjax.dsp.sos import sos_filter, zero_phase
+from tests.benchmarks.pairing import paired
 
 _COLUMNS = ("work", "peer", "unit", "ours", "theirs", "ratio", "ratio_low", "ratio_high")
 _RATES = ((44100, 2000), (8000, 1000), (4000, 2000), (2000, 1000), (2000, 22050))
@@ -18,28 +22,12 @@ _BATCH = 64
 
 
 def rows(threads: int, repetitions: int = 11) -> Iterator[dict]:
-    """One row per work and peer; `ratio` > 1 where hsjax is faster. Call it before JAX is imported.
+    """One row per work and peer; `ratio` > 1 where hsjax is faster.
 
     Args:
-      threads: cores that the process, XLA's threads included, may use from now on.
+      threads: cores that this process was limited to; part of the name.
       repetitions: pairs of runs behind a row.
     """
-    if "jax" in sys.modules:
-        raise RuntimeError("the number of threads is set before jax is imported: use a fresh process")
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    if threads == 1:
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-    import jax
-    import numpy as np
-    import scipy.signal
-    import soxr
-
-    from hsjax.dsp.design import butterworth
-    from hsjax.dsp.polyphase import AntiAlias, ratio, resample
-    from hsjax.dsp.sos import sos_filter, zero_phase
-
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
-    from pairing import paired
 
     random = np.random.default_rng(0)
 
@@ -96,20 +84,3 @@ def rows(threads: int, repetitions: int = 11) -> Iterator[dict]:
                 lambda run=run, x=samples: run(x),
                 samples,
             )
-
-
-def main() -> None:
-    """CSV of one core and of two, each in a process of its own."""
-    if len(sys.argv) > 1:
-        writer = csv.DictWriter(sys.stdout, _COLUMNS)
-        for row in rows(int(sys.argv[1])):
-            writer.writerow({key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()})
-            sys.stdout.flush()
-        return
-    print(",".join(_COLUMNS), flush=True)
-    for threads in (1, 2):
-        subprocess.run([sys.executable, __file__, str(threads)], check=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,17 +2,20 @@
 
 The stream is a wearable's: at 2 kHz, a causal band-pass and 13 coefficients of frames of 128 ms every 25 ms, fed with
 NumPy arrays as they come and read back as such. The peers compute the same values with carried state of their own,
-which is checked before anything is timed. `rows` pins the process itself, and XLA reads its flags only once: run every
-number of threads in a fresh process, as `python tests/benchmarks/streaming.py` does. Compilation is not counted.
+which is checked before anything is timed. Compilation is not counted.
 """
 
-import csv
-import os
-import pathlib
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+
+import librosa
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+from hsjax.dsp.design import butterworth
+from hsjax.dsp.streaming import Listener, chain, mfcc, sos_filter
+from tests.benchmarks.pairing import paired
 
 _COLUMNS = ("work", "peer", "unit", "ours", "theirs", "ratio", "ratio_low", "ratio_high")
 _RATE = 2000
@@ -24,27 +27,12 @@ _UNIT = "ms per second of sound"
 
 
 def rows(threads: int, repetitions: int = 15) -> Iterator[dict]:
-    """One row per work and peer; `ratio` > 1 where hsjax is faster. Call it before JAX is imported.
+    """One row per work and peer; `ratio` > 1 where hsjax is faster.
 
     Args:
-      threads: cores that the process, XLA's threads included, may use from now on.
+      threads: cores that this process was limited to; part of the name.
       repetitions: pairs of runs behind a row.
     """
-    if "jax" in sys.modules:
-        raise RuntimeError("the number of threads is set before jax is imported: use a fresh process")
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    if threads == 1:
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-    import librosa
-    import numpy as np
-    import scipy.fft
-    import scipy.signal
-
-    from hsjax.dsp.design import butterworth
-    from hsjax.dsp.streaming import Listener, chain, mfcc, sos_filter
-
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
-    from pairing import paired
 
     sections = butterworth(3, (25, 400), _RATE)
     stream = chain(
@@ -115,20 +103,3 @@ def _time(run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def main() -> None:
-    """CSV of one core and of two, each in a process of its own."""
-    if len(sys.argv) > 1:
-        writer = csv.DictWriter(sys.stdout, _COLUMNS)
-        for row in rows(int(sys.argv[1])):
-            writer.writerow({key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()})
-            sys.stdout.flush()
-        return
-    print(",".join(_COLUMNS), flush=True)
-    for threads in (1, 2):
-        subprocess.run([sys.executable, __file__, str(threads)], check=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from hsjax.data import quarantine
-from hsjax.types import Dataset, Quarantined
+from hsjax.types import Dataset, Finding
 
-ITEMS = (Quarantined("a1", "x/a1.wav", "silent: every sample is 0"), Quarantined("a,2", "x/a,2.wav", 'says "no"'))
+ITEMS = (Finding("a1", "x/a1.wav", "silent: every sample is 0"), Finding("a,2", "x/a,2.wav", 'says "no"'))
 DATASET = Dataset("made", ("normal", "abnormal"), "abnormal", False, (), ITEMS)
 
 
