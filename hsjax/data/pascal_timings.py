@@ -6,13 +6,15 @@ them, for S1 and S2 alike. Marks may begin late and end early: what lies outside
 """
 
 import collections
-import csv
+import os
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from hsjax.data import csv_table
 from hsjax.types import UserError
 
 SAMPLE_RATE = 44100
@@ -20,6 +22,7 @@ SAMPLE_RATE = 44100
 
 _TABLE = "set_a_timing.csv"
 _COLUMNS = ("fname", "sound", "location")
+_LOCATION = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Timing(NamedTuple):
@@ -46,18 +49,16 @@ def read(root: pathlib.Path) -> tuple[Timing, ...]:
       UserError: the table is missing or not what it should be.
     """
     table = root / "pascal" / _TABLE
-    if not table.is_file():
-        raise UserError(f"{table} does not exist: it is part of the PASCAL CHSC 2011 distribution")
+    mend = "it is part of the PASCAL CHSC 2011 distribution, restore it from there"
     marks: dict[str, dict[str, list[int]]] = collections.defaultdict(lambda: {"S1": [], "S2": []})
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        for line, row in enumerate(csv.DictReader(stream), 2):
-            name, sound, location = ((row.get(column) or "").strip() for column in _COLUMNS)
-            if not name or sound not in ("S1", "S2") or not location.isdigit():
-                raise UserError(f"line {line} of {table} is not a file, S1 or S2, and a sample index: restore the file")
-            marks[name][sound].append(int(location))
+    for line, row in csv_table.read(table, _COLUMNS, mend=mend).items():
+        name, sound, location = (row[column] for column in _COLUMNS)
+        if not name or sound not in ("S1", "S2") or not _LOCATION.fullmatch(location):
+            raise UserError(f"line {line} of {table} is not a file, S1 or S2, and a sample index: restore the file")
+        marks[name][sound].append(int(location))
     files = {name: root / "pascal" / name for name in sorted(marks)}
     return tuple(
         Timing(path, *(np.sort(np.array(marks[name][sound], float)) / SAMPLE_RATE for sound in ("S1", "S2")))
         for name, path in files.items()
-        if path.is_file()
+        if os.path.isfile(path)  # not Path.is_file, which raises OSError for a name that is too long
     )

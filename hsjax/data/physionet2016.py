@@ -3,12 +3,11 @@
 Liu et al., An open access database for the evaluation of heart sound algorithms, Physiol. Meas. 37:2181, 2016.
 Official layout: `physionet2016/training-{a..f}/` with `REFERENCE.csv` (record, -1 normal or 1 abnormal) and one WAV per
 record. The distribution does not say whose heart a record is; `physionet2016/records_metadata.csv` beside the folders
-(columns `record`, `class`, `subject`, `group` are used) may. Hand-corrected heart states
-(`annotations/hand_corrected/`, see `state_annotations`) are read where they are.
+may: its columns `record`, `class`, `subject` and `group` are used, and `gender`, `age` and `site` if it has them.
+Hand-corrected heart states (`annotations/hand_corrected/`, see `state_annotations`) are read where they are.
 """
 
 import collections
-import csv
 import functools
 import pathlib
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
-from hsjax.data import audio, quarantine, state_annotations
+from hsjax.data import audio, csv_table, quarantine, state_annotations
 from hsjax.types import Dataset, Finding, Recording, UserError
 
 NAME: str = "physionet2016"
@@ -32,6 +31,11 @@ SAMPLE_RATE = 2000
 _REFERENCE = "REFERENCE.csv"
 _METADATA = "records_metadata.csv"
 _METADATA_COLUMNS = ("record", "class", "subject", "group")
+_CIRCUMSTANCES = {"site": "site", "sex": "gender", "age": "age"}  # name in `Recording.metadata` → column
+_GROUPING = (
+    f"Groups are the column `group` of {_METADATA}, which is not part of the official package: subjects, but in "
+    "training-a prefixes of the recordings' first names and in training-e blocks of neighbouring raw recordings."
+)
 _LABELS = {"-1": "normal", "1": "abnormal"}
 _NO_FILE = quarantine.Inspection(0, 0, f"missing: listed in {_REFERENCE}, but there is no file")
 
@@ -52,7 +56,7 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
     folder = root / NAME
     _require_layout(folder)
     metadata = _read_metadata(folder / _METADATA)
-    recordings, quarantined = [], []
+    recordings, quarantined, noted = [], [], []
     for subset in SUBSETS:
         labels = _read_reference(folder / subset / _REFERENCE)
         files = {path.stem: path for path in (folder / subset).glob("*.wav")}
@@ -61,33 +65,51 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
             rows = metadata.get(record, [])
             inspection = inspections[files[record]] if record in files else _NO_FILE
             reason = _label_fault(record, subset, labels.get(record, set()), rows) or _file_fault(inspection)
+            path = f"{NAME}/{subset}/{record}.wav"
             if reason is not None:
-                quarantined.append(Finding(record, f"{NAME}/{subset}/{record}.wav", reason))
+                quarantined.append(Finding(record, path, reason))
                 continue
-            states = state_annotations.path(folder, subset, record)
-            recordings.append(
-                Recording(
-                    id=record,
-                    label=_LABELS[min(labels[record])],
-                    subset=subset,
-                    subject=(rows[0]["subject"] or None) if rows else None,
-                    group=(rows[0]["group"] or None) if rows else None,
-                    sample_rate=SAMPLE_RATE,
-                    num_samples=inspection.num_samples,
-                    path=files[record],
-                    read=functools.partial(_read_samples, files[record]),
-                    annotation=functools.partial(state_annotations.read, states, inspection.num_samples)
-                    if states.is_file()
-                    else None,
-                )
-            )
+            if inspection.note is not None:
+                noted.append(Finding(record, path, inspection.note))
+            (label,) = labels[record]
+            recordings.append(_recording(folder, subset, files[record], _LABELS[label], inspection, rows))
     return Dataset(
         name=NAME,
         classes=CLASSES,
         positive="abnormal",
         synthetic=False,
         recordings=tuple(sorted(recordings, key=lambda recording: recording.id)),
-        quarantined=tuple(sorted(quarantined, key=lambda item: item.path)),
+        quarantined=tuple(sorted(quarantined, key=lambda finding: finding.path)),
+        noted=tuple(sorted(noted, key=lambda finding: finding.path)),
+        grouping=_GROUPING if any(recording.group for recording in recordings) else "",
+    )
+
+
+def _recording(
+    folder: pathlib.Path,
+    subset: str,
+    path: pathlib.Path,
+    label: str,
+    inspection: quarantine.Inspection,
+    rows: list[Mapping[str, str]],
+) -> Recording:
+    row = rows[0] if rows else {}
+    states = state_annotations.path(folder, subset, path.stem)
+    return Recording(
+        id=path.stem,
+        label=label,
+        subset=subset,
+        subject=row.get("subject") or None,
+        group=row.get("group") or None,
+        sample_rate=SAMPLE_RATE,
+        num_samples=inspection.num_samples,
+        path=path,
+        read=functools.partial(_read_samples, path),
+        annotation=functools.partial(state_annotations.read, states, inspection.num_samples)
+        if states.is_file()
+        else None,
+        metadata={name: row[column] for name, column in _CIRCUMSTANCES.items() if row.get(column)},
+        digest=inspection.digest,
     )
 
 
@@ -112,31 +134,22 @@ def _require_layout(folder: pathlib.Path) -> None:
 def _read_reference(path: pathlib.Path) -> dict[str, set[str]]:
     """All labels, as written, that a REFERENCE.csv gives each record."""
     labels = collections.defaultdict(set)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        for row in csv.reader(stream):
-            record, *fields = (field.strip() for field in row or [""])
-            if record:
-                labels[record].add(",".join(fields))
+    for record, *fields in csv_table.rows(path, mend=f"restore it from {SOURCE}"):
+        if record:
+            labels[record].add(",".join(fields))
     return dict(labels)
 
 
-def _read_metadata(path: pathlib.Path) -> Mapping[str, list[dict[str, str]]]:
-    """The rows of each record; none at all where the file is missing, which only the grouped protocol minds."""
+def _read_metadata(path: pathlib.Path) -> Mapping[str, list[Mapping[str, str]]]:
+    """The rows of each record; none at all where the file is missing, which only protocols of groups mind."""
     rows = collections.defaultdict(list)
-    if not path.is_file():
-        return rows
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        table = csv.DictReader(stream, restval="")
-        missing = [column for column in _METADATA_COLUMNS if column not in (table.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path} lacks the columns {', '.join(missing)}: add them, or remove the file")
-        for row in table:
-            fields = {column: row[column].strip() for column in _METADATA_COLUMNS}
-            rows[fields["record"]].append(fields)
+    if path.is_file():
+        for row in csv_table.read(path, _METADATA_COLUMNS, mend="mend the file or remove it").values():
+            rows[row["record"]].append(row)
     return rows
 
 
-def _label_fault(record: str, subset: str, labels: set[str], rows: list[dict[str, str]]) -> str | None:
+def _label_fault(record: str, subset: str, labels: set[str], rows: list[Mapping[str, str]]) -> str | None:
     """Why the tables leave it open what a record is."""
     if not labels:
         return f"no label: not listed in {_REFERENCE}"

@@ -1,4 +1,6 @@
+import collections
 import csv
+import hashlib
 import pathlib
 import pickle
 import wave
@@ -58,6 +60,10 @@ def test_healthy(root):
     assert [r.subset for r in dataset.recordings] == [f"training-{letter}" for letter in "aabbccddeeff"]
     assert [r.num_samples for r in dataset.recordings] == [2000, 4000] * 6
     assert {(r.subject, r.group, r.sample_rate, r.annotation) for r in dataset.recordings} == {(None, None, RATE, None)}
+    assert all(r.metadata == {} for r in dataset.recordings)
+    assert dataset.grouping == ""
+    stored = dataset.recordings[3].read().astype("<f4").tobytes()
+    assert dataset.recordings[3].digest == hashlib.sha256(stored).hexdigest()
 
 
 def test_read_survives_pickling(root):
@@ -81,6 +87,40 @@ def test_groups_come_from_the_metadata(root):
     known = {r.id: (r.subject, r.group) for r in dataset.recordings if r.subset in ("training-a", "training-b")}
     assert known == {"a0001": ("s1", "g1"), "a0002": ("s2", "g2"), "b0001": (None, None), "b0002": ("s4", "g4")}
     assert all(r.group is None for r in dataset.recordings if r.id[0] in "cdef")
+    assert "records_metadata.csv" in dataset.grouping
+    circumstances = {r.id: dict(r.metadata) for r in dataset.recordings if r.metadata}
+    assert circumstances == {"a0001": {"sex": "F", "age": "25"}, "a0002": {"site": "Left of apex"}}
+
+
+def test_metadata_without_circumstances_or_groups(root):
+    (root / "physionet2016" / "records_metadata.csv").write_text("record,class,subject,group\na0001,-1,s1\n")
+    dataset = physionet2016.dataset(root)
+    assert (dataset.recordings[0].subject, dataset.recordings[0].group, dataset.grouping) == ("s1", None, "")
+    assert dataset.recordings[0].metadata == {}
+
+
+def test_clipped_recordings_are_used_and_noted(root):
+    write_sound(root / "physionet2016" / "training-c" / "c0001.wav", np.clip(20 * sound(), -1, 1))
+    dataset = physionet2016.dataset(root)
+    assert dataset.quarantined == ()
+    assert len(dataset.recordings) == 12
+    (finding,) = dataset.noted
+    assert (finding.id, finding.path) == ("c0001", "physionet2016/training-c/c0001.wav")
+    assert finding.reason.startswith("clipped: ")
+
+
+@pytest.mark.parametrize("name", ["training-d/REFERENCE.csv", "records_metadata.csv"])
+@pytest.mark.parametrize("content", [b'record,"' + b"9" * 200_000, b"\0\xff\xfe\0" * 50, b"x" * 200_000, b"d0001,\xff"])
+def test_damaged_tables(root, name, content):
+    (root / "physionet2016" / name).write_bytes(content)
+    with pytest.raises(UserError, match=name.split("/")[-1]):
+        physionet2016.dataset(root)
+
+
+def test_garbage_labels_nothing(root):
+    (root / "physionet2016" / "training-d" / "REFERENCE.csv").write_text("d0001,nan\nd0002,1e308\n" + "9" * 100_000)
+    found = reasons(physionet2016.dataset(root))
+    assert {"d0001", "d0002"} < found.keys()
 
 
 def test_metadata_without_groups_is_refused(root):
@@ -210,6 +250,8 @@ def test_all_real_recordings(real_root, real_cache):
         metadata = {row["record"]: row for row in csv.DictReader(stream)}
     dataset = physionet2016.dataset(real_root, real_cache)
     assert dataset.quarantined == ()
+    assert collections.Counter(finding.id[0] for finding in dataset.noted) == {"a": 3, "e": 58}  # clipped
+    assert len({r.digest for r in dataset.recordings}) == len(references)
     assert [r.id for r in dataset.recordings] == sorted(references)
     assert len(references) > 2500
     for recording in dataset.recordings:
@@ -217,6 +259,9 @@ def test_all_real_recordings(real_root, real_cache):
         assert (recording.subset, recording.label) == (folder, label)
         assert recording.group == metadata[recording.id]["group"]
         assert recording.subject == metadata[recording.id]["subject"]
+        assert recording.metadata.get("sex", "") == metadata[recording.id]["gender"]
+        assert recording.metadata.get("age", "") == metadata[recording.id]["age"]
+        assert metadata[recording.id]["diagnosis"] not in recording.metadata.values()
         with wave.open(str(recording.path)) as file:
             assert recording.sample_rate == file.getframerate() == RATE
             assert recording.num_samples == file.getnframes()

@@ -1,18 +1,30 @@
 import csv
+import hashlib
 import io
 import json
 import os
 import pathlib
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from hsjax.data import quarantine
-from hsjax.types import Dataset, Finding
+from hsjax.types import Dataset, Finding, UserError
 
 ITEMS = (Finding("a1", "x/a1.wav", "silent: every sample is 0"), Finding("a,2", "x/a,2.wav", 'says "no"'))
-DATASET = Dataset("made", ("normal", "abnormal"), "abnormal", False, (), ITEMS)
+NOTED = (Finding("b1", "x/b1.wav", "clipped: 2 % of samples at full scale"),)
+DATASET = Dataset("made", ("normal", "abnormal"), "abnormal", False, (), ITEMS, NOTED)
+
+
+def digest(values) -> str:
+    return hashlib.sha256(struct.pack(f"<{len(values)}f", *values)).hexdigest()
+
+
+SOUND = quarantine.Inspection(4000, 3, None, digest([0, 0.5, -0.5]))
 
 
 @pytest.fixture
@@ -23,7 +35,40 @@ def path(tmp_path):
 
 
 def test_inspect(path):
-    assert quarantine.inspect(path) == quarantine.Inspection(4000, 3, None)
+    assert quarantine.inspect(path) == SOUND
+
+
+def test_the_digest_is_of_the_mean_of_the_channels(path):
+    soundfile.write(path, np.array([[0.25, 0.75], [0.5, -0.25]]), 4000)
+    assert quarantine.inspect(path).digest == digest([0.5, 0.125])
+
+
+def sine(amplitude: float, frequency: float = 50.0, seconds: float = 2.0, rate: int = 2000) -> np.ndarray:
+    return amplitude * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "limits"), [("PCM_16", (-1, 1)), ("PCM_U8", (-1, 1)), ("PCM_24", (-1, 0.4)), ("FLOAT", (-2, 1))]
+)
+def test_clipped(path, subtype, limits):
+    cut = np.clip(sine(2 if min(limits) > -2 else 3), *limits)
+    soundfile.write(path, cut, 2000, subtype=subtype)
+    # Of each period of 40 samples, those at a limit of full scale or beyond, counted on the unclipped sine.
+    full = [limit for limit in limits if abs(limit) >= 1]
+    share = sum(np.mean(cut == limit) for limit in full)
+    inspection = quarantine.inspect(path)
+    assert inspection.reason is None
+    assert inspection.note == f"clipped: {100 * share:.2g} % of samples at full scale"
+
+
+def test_not_clipped(path):
+    one_click = sine(0.5)
+    one_click[100:109] = 1
+    steps = np.round(sine(0.9) * 8) / 8  # coarse, but below full scale
+    scaled = sine(1.0, frequency=30.0)  # touches full scale in every period
+    for samples in (one_click, steps, scaled / np.abs(scaled).max(), np.tile([1.0, -1.0, 0.0], 100)):
+        soundfile.write(path, samples, 2000, subtype="FLOAT")
+        assert quarantine.inspect(path).note is None
 
 
 @pytest.mark.parametrize(
@@ -31,7 +76,7 @@ def test_inspect(path):
 )
 def test_inspect_flat_line(path, value, reason):
     soundfile.write(path, np.full(7, value), 2000)
-    assert quarantine.inspect(path) == quarantine.Inspection(2000, 7, reason)
+    assert quarantine.inspect(path) == quarantine.Inspection(2000, 7, reason, digest([value] * 7))
 
 
 def test_inspect_unreadable(path):
@@ -65,7 +110,7 @@ def test_unchanged_files_are_not(path, tmp_path, monkeypatch):
     monkeypatch.setattr(quarantine, "inspect", lambda file: quarantine.Inspection(1, 1, f"again {file.name}"))
     found = quarantine.inspect_all([path, other], tmp_path)
     assert found == first | {other: quarantine.Inspection(1, 1, "again b.wav")}
-    monkeypatch.setattr(quarantine, "inspect", None)
+    monkeypatch.setattr(quarantine, "inspect", lambda file: pytest.fail("it is known"))
     assert quarantine.inspect_all([other, path], tmp_path) == found
 
 
@@ -76,11 +121,14 @@ def test_a_dangling_link_is_not_remembered(path, tmp_path):
     assert len(json.loads((tmp_path / "inspected.json").read_text())["files"]) == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1}', '{"rules": 1, "files": {"a": [1]}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"rules": 2}', '{"rules": 2, "files": {"a": [1]}}', '{"rules": 2, "files": 3}', "[" * 100_000],
+)
 def test_damaged_cache_is_replaced(path, tmp_path, content):
     cache = tmp_path / "inspected.json"
     cache.write_text(content)
-    assert quarantine.inspect_all([path], tmp_path)[path] == quarantine.Inspection(4000, 3, None)
+    assert quarantine.inspect_all([path], tmp_path)[path] == SOUND
     assert len(json.loads(cache.read_text())["files"]) == 1
 
 
@@ -102,9 +150,10 @@ def test_report(tmp_path):
     quarantine.write(DATASET, report)
     rows = list(csv.reader(io.StringIO(report.read_text())))
     assert rows == [
-        ["id", "path", "reason"],
-        ["a1", "x/a1.wav", "silent: every sample is 0"],
-        ["a,2", "x/a,2.wav", 'says "no"'],
+        ["id", "path", "used", "reason"],
+        ["a1", "x/a1.wav", "no", "silent: every sample is 0"],
+        ["a,2", "x/a,2.wav", "no", 'says "no"'],
+        ["b1", "x/b1.wav", "yes", "clipped: 2 % of samples at full scale"],
     ]
     assert list(tmp_path.iterdir()) == [report]
 
@@ -121,3 +170,37 @@ def test_interrupted_report_leaves_the_old_one(tmp_path, monkeypatch):
         quarantine.write(DATASET, report)
     assert report.read_text() == "old"
     assert list(tmp_path.iterdir()) == [report]
+
+
+def test_a_place_that_cannot_be_written_is_named(path, tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        quarantine.inspect_all([path], path / "below a file")
+
+
+def test_names_that_are_no_text(tmp_path):
+    report = tmp_path / "quarantine.csv"
+    found = (Finding("\udcff", "x/\udcff.wav", "silent"),)
+    quarantine.write(Dataset("made", (), None, False, (), found), report)
+    assert report.read_text().splitlines()[1] == r"\udcff,x/\udcff.wav,no,silent"
+
+
+WRITER = """
+import pathlib, sys
+from hsjax.data import quarantine
+paths = sorted(pathlib.Path(sys.argv[1]).glob("*.wav"))
+for turn in range(30):
+    quarantine._save_cache(pathlib.Path(sys.argv[2]), {})  # forget, as the other process might
+    found = quarantine.inspect_all(paths, pathlib.Path(sys.argv[2]))
+    assert [inspection.num_samples for inspection in found.values()] == [10, 11, 12, 13]
+"""
+
+
+def test_two_processes_share_a_cache(tmp_path):
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", np.arange(10 + number) / 100, 2000)
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-c", WRITER, str(tmp_path), str(cache)]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [writer.communicate()[1] for writer in writers] == ["", ""]
+    assert [entry.name for entry in cache.iterdir()] == ["inspected.json"]
+    json.loads((cache / "inspected.json").read_text())
