@@ -2,8 +2,8 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import ml_collections
 
@@ -22,9 +22,8 @@ class Reader(Protocol):
     LICENCE: str
     CITATION: str
 
-    def dataset(self, root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Dataset:
-        """Reads the official distribution below `root`."""
-        ...
+    dataset: Callable[..., Dataset]
+    """`(root, cache_dir=None, **options)`: reads the official distribution below `root`; options: `config.data.NAME`."""
 
 
 READERS: Mapping[str, Reader] = {reader.NAME: reader for reader in (physionet2016,)}

@@ -2,8 +2,19 @@
 
 from hsjax.evaluate.aggregate import recordings
 from hsjax.evaluate.bootstrap import Decided
-from hsjax.evaluate.rows import difference, over_seeds, score
+from hsjax.evaluate.rows import MEAN, difference, over_folds, over_seeds, score
 from hsjax.evaluate.selection import SELECTABLE, selection
 from hsjax.evaluate.thresholds import choose
 
-__all__ = ["SELECTABLE", "Decided", "choose", "difference", "over_seeds", "recordings", "score", "selection"]
+__all__ = [
+    "MEAN",
+    "SELECTABLE",
+    "Decided",
+    "choose",
+    "difference",
+    "over_folds",
+    "over_seeds",
+    "recordings",
+    "score",
+    "selection",
+]

@@ -1,4 +1,4 @@
-"""Percentile bootstrap over independent groups (subjects), for one model, for pairs, and for pairs over seeds.
+"""Percentile bootstrap over independent groups (subjects): one model, a mean over folds, pairs, pairs over seeds.
 
 The units of one group are alike, so groups are drawn with replacement, not units (Field and Welsh 2007). A resample is
 a row of multiplicities, how often each group was drawn; all metrics of a chunk of resamples are computed at once.
@@ -88,6 +88,47 @@ class Decided(NamedTuple):
     threshold: float | None
 
 
+def means(
+    folds: Sequence[Decided], *, positive: int | None, resamples: int = 1000, seed: int
+) -> dict[Metric, Estimate]:
+    """Every metric as the mean over folds, with its 95 % interval.
+
+    In each resample the groups of all folds are drawn together, every fold is scored on those drawn that are its own,
+    and the mean is taken over the folds in which the metric is defined: the interval tells of other subjects, not of
+    other folds.
+
+    Args:
+      folds: one model each, of disjoint test parts or not.
+      positive: index of the class to detect, None for multi-class figures.
+      resamples: how many.
+      seed: of the draws.
+
+    Raises:
+      ValueError: no folds, or only some of them are decided at a threshold.
+    """
+    _require_one_decision(folds)
+    groups = np.unique(np.concatenate([fold.predictions.group for fold in folds]))
+    panels = [panel(*fold, positive, groups) for fold in folds]
+
+    def statistic(multiplicity: np.ndarray) -> dict[Metric, np.ndarray]:
+        values = [one.rates(multiplicity) for one in panels]
+        return {metric: _mean_of_defined(np.array([each[metric] for each in values])) for metric in values[0]}
+
+    return _estimates(statistic, len(groups), max(one.num_units for one in panels), resamples, seed)
+
+
+def _mean_of_defined(values: Float[np.ndarray, "folds resamples"]) -> Float[np.ndarray, " resamples"]:
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    total = np.where(defined, values, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
+
+
+def _require_one_decision(sides: Sequence[Decided]) -> None:
+    if not sides or len({side.threshold is None for side in sides}) > 1:
+        raise ValueError("figures of several models need at least one, and all or none decided at a threshold")
+
+
 def paired(a: Sequence[Decided], b: Sequence[Decided]) -> list[tuple[Decided, Decided]]:
     """Pairs of equal seed and fold, each of the same units in any order.
 
@@ -135,8 +176,7 @@ def differences(
       ValueError: the two sides cannot be paired, or only some of their models are decided at a threshold.
     """
     pairs = paired(a, b)
-    if len({side.threshold is None for pair in pairs for side in pair}) > 1:
-        raise ValueError("either all models of a difference are decided at a threshold or none is")
+    _require_one_decision([side for pair in pairs for side in pair])
     groups = np.unique(np.concatenate([side.predictions.group for pair in pairs for side in pair]))
     panels = [[panel(*side, positive, groups) for side in pair] for pair in pairs]
 

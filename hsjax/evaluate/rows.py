@@ -9,7 +9,7 @@ from hsjax.evaluate import bootstrap, metrics
 from hsjax.evaluate.panel import Metric, Panel, panel
 from hsjax.types import Predictions, ResultRow, RunKey
 
-# `seed` of a row that is the mean over seeds, and of one whose interval was resampled over several.
+# `seed` or `fold` of a row that is the mean over several, and `seed` of one whose interval was resampled over several.
 MEAN, ALL = "mean", "all"
 # Prefixes of `metric`.
 SPREAD, DIFFERENCE = "sd:", "difference:"
@@ -64,6 +64,30 @@ def _counts(scored: Panel) -> dict[Metric, float]:
     return counts
 
 
+def over_folds(
+    folds: Sequence[bootstrap.Decided], *, positive: int | None, resamples: int = 1000, seed: int
+) -> list[ResultRow]:
+    """Rows of one model's means over its folds (`fold` is `mean`).
+
+    Rates and areas with 95 % intervals (see `bootstrap.means`); `support` and `confusion` are sums over the folds. `n`
+    and `n_groups` count all units and groups that were tested.
+
+    Args:
+      folds: predictions of one stage, seed and unit, each with the threshold of its own validation part.
+      positive: index of the class to detect, None for multi-class figures.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+    """
+    sides = [fold.predictions for fold in folds]
+    groups = np.unique(np.concatenate([side.group for side in sides]))
+    template = _template(sides[0].key, sides[0].unit, sum(len(side.label) for side in sides), len(groups))
+    template = dataclasses.replace(template, fold=MEAN)
+    estimates = bootstrap.means(folds, positive=positive, resamples=resamples, seed=seed)
+    rows = [_row(template, metric, *estimate) for metric, estimate in estimates.items()]
+    counts = [_counts(panel(*fold, positive, groups)) for fold in folds]
+    return rows + [_row(template, metric, sum(each[metric] for each in counts)) for metric in counts[0]]
+
+
 def difference(
     a: Sequence[bootstrap.Decided],
     b: Sequence[bootstrap.Decided],
@@ -85,14 +109,16 @@ def difference(
       seed: of the bootstrap.
 
     Returns:
-      Rows with the other keys of `a`; `seed` is `all` when there are several. `n` counts the distinct units.
+      Rows with the other keys of `a`; `seed` is `all` and `fold` is `mean` when there are several. `n` counts the
+      distinct units.
     """
     sides = [side.predictions for side in a]
     units = {unit for side in sides for unit in zip(side.recording.tolist(), side.start.tolist(), strict=True)}
     groups = {group for side in sides for group in side.group.tolist()}
     template = _template(sides[0].key, sides[0].unit, len(units), len(groups))
     seeds = {side.key.seed for side in sides}
-    template = dataclasses.replace(template, stage=name, seed=ALL if len(seeds) > 1 else template.seed)
+    fold = MEAN if len({side.key.fold for side in sides}) > 1 else template.fold
+    template = dataclasses.replace(template, stage=name, seed=ALL if len(seeds) > 1 else template.seed, fold=fold)
     estimates = bootstrap.differences(a, b, positive=positive, resamples=resamples, seed=seed)
     return [_row(template, (DIFFERENCE + metric, label), *estimate) for (metric, label), estimate in estimates.items()]
 

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import pathlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,25 @@ from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, StageKind, choice
 from hsjax.data import load, protocols
 from hsjax.experiment import folder
-from hsjax.types import Dataset, Examples, Split, UserError
+from hsjax.types import Dataset, Examples, RunKey, Split, UserError
+
+
+class Training(NamedTuple):
+    """Which training of a run.
+
+    Attributes:
+      fold: `Split.name`; 0 without cross-validation.
+      stage: name of a train stage.
+    """
+
+    protocol: str
+    seed: int
+    fold: int | str
+    stage: str
+
+    def key(self, dataset: str, split: str = "test") -> RunKey:
+        """The columns that identify this training in the tables."""
+        return RunKey(dataset, self.protocol, self.stage, self.seed, self.fold, split)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity, for the cache of splits
@@ -51,11 +70,11 @@ class Context:
         return features.build(self.config.features, self.config.prepare.sample_rate, window)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a run is one object and lives as long as its process
-    def fitted_features(self, protocol: str) -> tuple[features.FeatureState, np.ndarray]:
-        """What is fitted on the training part of a protocol, and every example's features, (n, coeffs, frames)."""
-        train = self.split(protocol).train
+    def fitted_features(self, protocol: str, fold: int | str) -> tuple[features.FeatureState, np.ndarray]:
+        """What is fitted on the training part of a fold, and every example's features, (n, coeffs, frames)."""
+        train = self.split(protocol, fold).train
         if self.front_end.learn is None:
-            raw = self._raw_features
+            raw = self.raw_features
             state = self.front_end.standardisation(raw[train])
         else:
             state = self.front_end.fit(self.examples.samples[train])
@@ -63,13 +82,23 @@ class Context:
         return state, np.asarray(features.normalise(state, raw))
 
     @functools.cached_property
-    def _raw_features(self) -> np.ndarray:
+    def raw_features(self) -> np.ndarray:
         """Features of every example before normalisation, the same under every protocol."""
         return self._extract(self.front_end.transform)
 
     def _extract(self, transform: features.Transform) -> np.ndarray:
         with progress.bar("features", len(self.examples.label)) as advance:
             return features.extract(transform, self.examples.samples, advance)
+
+    @property
+    def labelled(self) -> bool:
+        """True where recordings have labels; False where only their beats have, so that no recording is scored."""
+        return all(recording.label for recording in self.dataset.recordings)
+
+    @property
+    def unit(self) -> str:
+        """What is scored in the first place."""
+        return "recording" if self.labelled else "segment"
 
     @functools.cached_property
     def positive(self) -> int | None:
@@ -78,17 +107,15 @@ class Context:
         return None if dataset.positive is None else dataset.classes.index(dataset.positive)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
-    def split(self, protocol: str) -> Split:
-        """Train, validation and test examples under a protocol."""
-        parts = self.config.split[protocol]
-        return protocols.split(
-            choice(protocols.Protocol, protocol, "protocols"),
-            self.examples,
-            self.dataset,
-            seed=self.config.data.split_seed,
-            validation_fraction=parts.validation,
-            test_fraction=parts.test,
-        )
+    def splits(self, protocol: str) -> dict[int | str, Split]:
+        """Train, validation and test examples under a protocol, by the name of the fold."""
+        seed = self.config.data.split_seed
+        made = protocols.splits(protocol, self.examples, self.dataset, self.config.split, seed=seed)
+        return {split.name: split for split in made}
+
+    def split(self, protocol: str, fold: int | str) -> Split:
+        """Train, validation and test examples of one fold."""
+        return self.splits(protocol)[fold]
 
     def network(
         self, stage: str, form: models.Form = models.Form.FAST, num_classes: int | None = None
@@ -97,37 +124,45 @@ class Context:
         num_classes = len(self.dataset.classes) if num_classes is None else num_classes
         return models.build(self.config.stages[stage].model, num_classes=num_classes, form=form)
 
-    def trained(self, protocol: str, seed: int, stage: str) -> folder.Part:
-        """The folder of a train stage, with everything that its result depends on."""
+    def trained(self, training: Training) -> folder.Part:
+        """The folder of one training, with everything that its result depends on."""
         config = self.config
+        protocol, seed, fold, stage = training
         parts = {name: config[name] for name in ("data", "prepare", "features")}
         parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
         settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
-        settings |= {"protocol": protocol, "seed": seed, "recordings": self._digest}
+        settings |= {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self._digest}
         # Numbers depend on these too: what was begun with one version is not gone on with by another.
         settings |= {"dispatch": train.Dispatch(config.dispatch).resolve().value, "backend": jax.default_backend()}
         settings |= {"hsjax": hsjax.__version__, "jax": jax.__version__}
         if teacher := config.stages[stage].teacher:
-            above = self.trained(protocol, seed, teacher).settings
+            above = self.trained(training._replace(stage=teacher)).settings
             settings |= {
                 f"teacher.{key}": value for key, value in above.items() if key.startswith(("stage.", "teacher."))
             }
-        return folder.Part(self.workdir / "stages" / protocol / str(seed) / stage, settings)
+        below = pathlib.Path(protocol, str(seed), *([] if self.folds(protocol) == [0] else [f"fold-{fold}"]), stage)
+        return folder.Part(self.workdir / "stages" / below, settings)
 
     @functools.cached_property
     def _digest(self) -> str:
-        """Changes when recordings are added, removed, relabelled or regrouped, or the first one sounds otherwise."""
+        """Changes when recordings are added, removed, relabelled or regrouped, or one sounds otherwise."""
         recordings = self.dataset.recordings
-        described = [(r.id, r.label, r.group, r.sample_rate, r.num_samples) for r in recordings]
-        sound = b"".join(recording.read().tobytes() for recording in recordings[:1])
+        described = [(r.id, r.label, r.subset, r.group, r.sample_rate, r.num_samples, r.digest) for r in recordings]
+        # Rendered recordings have no digest: the first one's sound tells of a changed generator.
+        sound = b"".join(recording.read().tobytes() for recording in recordings[:1] if not recording.digest)
         return hashlib.sha256(repr(described).encode() + sound).hexdigest()[:16]
 
-    def train_stages(self) -> Iterator[tuple[str, int, str]]:
-        """Protocol, seed and name of every training, in the order in which they are run."""
+    def folds(self, protocol: str) -> list[int | str]:
+        """Names of a protocol's folds; [0] where it has but one split."""
+        return list(self.splits(protocol))
+
+    def trainings(self) -> Iterator[Training]:
+        """Every training, in the order in which they are run."""
         for protocol in self.config.protocols:
             for seed in self.config.seeds:
-                for name in run_config.stages(self.config, StageKind.TRAIN):
-                    yield protocol, seed, name
+                for fold in self.folds(protocol):
+                    for name in run_config.stages(self.config, StageKind.TRAIN):
+                        yield Training(protocol, seed, fold, name)
 
     def check(self) -> None:
         """Build everything that a config can get wrong before any work is done.
@@ -157,7 +192,8 @@ class Context:
 
 def _other_data(config: ConfigDict) -> set[str]:
     """Keys of `config.data` that the recordings do not depend on: where they lie, and another dataset's settings."""
-    return {"root"} | ({"synthetic"} - {config.data.name})
+    others = {name for name, value in config.data.items() if isinstance(value, ConfigDict)} - {config.data.name}
+    return {"root", "cache", "placement"} | others
 
 
 def learner(context: Context, name: str, steps: int, num_classes: int | None = None) -> train.Learner:

@@ -79,8 +79,9 @@ class _Source:
 
 
 def _source(context: Context, stage: ConfigDict, name: str) -> _Source:
-    variables, state = train_stage.load(context, stage.protocol, stage.seed, name)
-    path = context.trained(stage.protocol, stage.seed, name).path
+    training = exports.training(stage, name)
+    variables, state = train_stage.load(context, training)
+    path = context.trained(training).path
     validation, test = (
         evaluate.recordings(folder.load_predictions(train_stage.predictions_path(path, split)))
         for split in ("validation", "test")
@@ -94,9 +95,9 @@ def _source(context: Context, stage: ConfigDict, name: str) -> _Source:
 
 def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.Path) -> None:
     source = _source(context, stage, name)
-    split = context.split(stage.protocol)
+    split = context.split(stage.protocol, stage.fold)
     chosen = calibration_examples(context.examples.label[split.train], stage.calibration, stage.seed)
-    _, computed = context.fitted_features(stage.protocol)
+    _, computed = context.fitted_features(stage.protocol, stage.fold)
     calibration = computed[split.train][chosen]
     with progress.bar(f"export: {name}", 1) as advance:
         files = exported.export(
@@ -173,7 +174,7 @@ class _Windows(NamedTuple):
 
 
 def _windows(context: Context, source: _Source, test: np.ndarray) -> _Windows:
-    normalised = context.fitted_features(source.key.protocol)[1][test]
+    normalised = context.fitted_features(source.key.protocol, source.key.fold)[1][test]
     logits = train.logits(source.network, source.variables, normalised)
     return _Windows(context.examples.samples[test], normalised, logits)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hsjax import config as run_config
 from hsjax.config import ConfigDict, StageKind
 from hsjax.experiment import folder
-from hsjax.experiment.context import Context
+from hsjax.experiment.context import Context, Training
 from hsjax.export import gate
 from hsjax.types import Predictions, ResultRow
 
@@ -27,9 +27,14 @@ _COSTS = {
 }
 
 
+def training(stage: ConfigDict, source: str) -> Training:
+    """The training that an export stage deploys."""
+    return Training(stage.protocol, stage.seed, stage.fold, source)
+
+
 def part(context: Context, stage: ConfigDict, source: str) -> folder.Part:
     """The folder of one exported network, with everything that its files and their figures depend on."""
-    settings = dict(context.trained(stage.protocol, stage.seed, source).settings)
+    settings = dict(context.trained(training(stage, source)).settings)
     settings |= folder.flat({key: value for key, value in stage.items() if key != "models"}, "export.")
     settings["evaluate.bootstrap"] = context.config.evaluate.bootstrap
     return folder.Part(context.workdir / "exports" / source, settings)
@@ -78,7 +83,8 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
             for metric, volatile in _COSTS.items():
                 if profile[metric] is not None:
                     yield ResultRow(
-                        context.dataset.name, stage.protocol, source, stage.seed, 0, "", "model", variant, kind, metric,
-                        "", float(profile[metric]), n=profile["runs"] if "microseconds" in metric else None,
+                        context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "", "model", variant,
+                        kind, metric, "", float(profile[metric]),
+                        n=profile["runs"] if "microseconds" in metric else None,
                         volatile=volatile,
                     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The stage that turns everything a run has made into three tidy tables and a page."""
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterator
@@ -11,29 +12,32 @@ from hsjax import config as run_config
 from hsjax import dsp, evaluate, train
 from hsjax.data import quarantine
 from hsjax.evaluate import Decided
-from hsjax.experiment import exports, folder, train_stage
+from hsjax.experiment import evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
-from hsjax.report import page, tables
+from hsjax.report import page, run, tables
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
 # Of a finished train stage, by the name of the metric in results.csv.
 _MODEL_FIGURES = ("parameters", "macs", "best_epoch", "epochs")
 
 
-def run(context: Context, name: str) -> pathlib.Path:
+def write(context: Context, name: str) -> pathlib.Path:
     """Write the tables and the page anew from what the stages left; returns the page."""
     directory = context.workdir / "report"
     predictions = list(_predictions(context))
     decided = _decide(context, predictions)
     rows = [row for one in decided for row in _score(context, one)]
+    rows += _over_folds(context, decided)
     rows += _differences(context, decided)
     rows += evaluate.over_seeds(rows)
     rows += list(_model_rows(context))
     rows += exports.model_rows(context)
+    rows += evidence.control_rows(context)
     tables.write_results(directory / tables.RESULTS, rows)
     tables.write_predictions(directory / tables.PREDICTIONS, predictions)
     tables.write_curves(directory / tables.CURVES, _curves(context))
-    quarantine.write(context.dataset, directory / "quarantine.csv")
+    quarantine.write(context.dataset, directory / run.FINDINGS)
+    folder.write_json(directory / run.DATA, evidence.describe(context))
     folder.write_json(directory / "gate.json", exports.gate_checks(context))
     _write_examples(context, directory / "examples.npz", context.config.stages[name].examples)
     return page.build(context.workdir, context.published)
@@ -41,12 +45,13 @@ def run(context: Context, name: str) -> pathlib.Path:
 
 def _predictions(context: Context) -> Iterator[Predictions]:
     """Of networks, per segment and per recording; of exported files, per recording."""
-    for protocol, seed, name in context.train_stages():
-        stage = context.trained(protocol, seed, name).path
+    for training in context.trainings():
+        stage = context.trained(training).path
         for split in ("validation", "test"):
             segments = folder.load_predictions(train_stage.predictions_path(stage, split))
             yield segments
-            yield evaluate.recordings(segments)
+            if context.labelled:
+                yield evaluate.recordings(segments)
     yield from exports.predictions(context)
 
 
@@ -58,12 +63,12 @@ def _decide(context: Context, predictions: list[Predictions]) -> list[Decided]:
     thresholds = {}
     for one in predictions:
         if one.key.split == "validation" and context.positive is not None:
-            identity = (one.key.protocol, one.key.seed, one.key.stage, one.unit)
+            identity = (one.key.protocol, one.key.seed, one.key.fold, one.key.stage, one.unit)
             thresholds[identity] = evaluate.choose(
                 one.probabilities[:, context.positive], one.label == context.positive
             )
     return [
-        Decided(one, thresholds.get((one.key.protocol, one.key.seed, one.key.stage, one.unit)))
+        Decided(one, thresholds.get((one.key.protocol, one.key.seed, one.key.fold, one.key.stage, one.unit)))
         for one in predictions
         if one.key.split == "test"
     ]
@@ -77,6 +82,25 @@ def _score(context: Context, decided: Decided) -> list[ResultRow]:
         resamples=context.config.evaluate.bootstrap,
         seed=context.config.data.split_seed,
     )
+
+
+def _over_folds(context: Context, decided: list[Decided]) -> list[ResultRow]:
+    """Means over the folds of each model, for protocols that have several."""
+    models: dict[tuple[RunKey, str], list[Decided]] = {}
+    for one in decided:
+        key = dataclasses.replace(one.predictions.key, fold=evaluate.MEAN)
+        models.setdefault((key, one.predictions.unit), []).append(one)
+    return [
+        row
+        for folds in models.values()
+        if len(folds) > 1
+        for row in evaluate.over_folds(
+            folds,
+            positive=context.positive,
+            resamples=context.config.evaluate.bootstrap,
+            seed=context.config.data.split_seed,
+        )
+    ]
 
 
 def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
@@ -113,28 +137,28 @@ def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
 
 def _model_rows(context: Context) -> Iterator[ResultRow]:
     """Parameters, multiply-accumulates and epochs of every network."""
-    for protocol, seed, name in context.train_stages():
-        record = context.trained(protocol, seed, name).record() or {}
+    for training in context.trainings():
+        record = context.trained(training).record() or {}
+        key = dataclasses.asdict(training.key(context.dataset.name, ""))
         for metric in _MODEL_FIGURES:
-            yield ResultRow(
-                context.dataset.name, protocol, name, seed, 0, "", "model", "jax", "features", metric, "",
-                float(record[metric]),
-            )  # fmt: skip
+            yield ResultRow(**key, unit="model", metric=metric, label="", value=float(record[metric]))
 
 
 def _curves(context: Context) -> Iterator[CurveRow]:
-    for protocol, seed, name in context.train_stages():
-        stage = context.trained(protocol, seed, name).path
-        for row in train.read_log(stage / "metrics.jsonl"):
+    for training in context.trainings():
+        protocol, seed, fold, name = training
+        for row in train.read_log(context.trained(training).path / "metrics.jsonl"):
             for split in ("train", "validation"):
                 for metric, value in row[split].items():
-                    yield CurveRow(context.dataset.name, protocol, name, seed, 0, row["epoch"], split, metric, value)
+                    yield CurveRow(context.dataset.name, protocol, name, seed, fold, row["epoch"], split, metric, value)
 
 
 def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
     """Test windows of different groups, the classes in turn: sound, spectrogram and features, for the page to draw."""
     examples, recordings = context.examples, context.dataset.recordings
-    split = context.split(context.config.protocols[-1])
+    last = context.config.protocols[-1]
+    fold = context.folds(last)[0]
+    split = context.split(last, fold)
     by_class: dict[int, dict[str, int]] = {}
     for index in split.test[::-1]:
         recording = recordings[examples.recording[index]]
@@ -146,7 +170,7 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
     # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
     bins = slice(0, round(options.fmax / rate * options.n_fft) + 1)
     spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
-    _, computed = context.fitted_features(context.config.protocols[-1])
+    _, computed = context.fitted_features(last, fold)
     titles = [recordings[examples.recording[index]] for index in chosen]
     with path.open("wb") as file:
         np.savez(
@@ -175,10 +199,13 @@ _MOST_HEADLINES = 4
 
 
 def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
-    """Header and lines of a closing table: per model, what to look at first, per test recording."""
+    """Header and lines of a closing table: per model, what to look at first, of several folds the mean."""
+    unit = context.unit
+    folds = context.folds(protocol)
+    fold = folds[0] if len(folds) == 1 else evaluate.MEAN
     models: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in tables.read_results(context.workdir / "report" / tables.RESULTS):
-        if (row.protocol, row.unit, row.split) == (protocol, "recording", "test") and row.metric in _HEADLINES:
+        if (row.protocol, row.unit, row.split, row.fold) == (protocol, unit, "test", fold) and row.metric in _HEADLINES:
             file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
             models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
     known = {metric for rows in models.values() for metric in rows}

@@ -31,8 +31,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()
-        for protocol, seed, name in context.train_stages():
-            train_stage.run(context, protocol, seed, name)
+        for training in context.trainings():
+            train_stage.run(context, training)
         for name in exporting:
             export_stage.run(context, name)
         for name in run_config.stages(config, StageKind.REPORT):
@@ -44,18 +44,18 @@ def _prepare(context: Context) -> None:
     """Stop for what the data or the folder forbids before any work is done."""
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
-    for protocol in context.config.protocols:
-        context.split(protocol)
-    for protocol, seed, name in context.train_stages():
-        context.trained(protocol, seed, name).check()
+    for training in context.trainings():
+        context.trained(training).check()
     for part in exports.parts(context):
         part.check()
     folder.write_json(context.workdir / "config.json", context.config.to_dict())
 
 
 def _report(context: Context, name: str) -> None:
-    page = report_stage.run(context, name)
+    page = report_stage.write(context, name)
     for protocol in context.config.protocols:
-        title = f"{context.dataset.name}, protocol {protocol}, per test recording"
+        count = len(context.folds(protocol))
+        mean = "" if count == 1 else f", mean of {count} folds"
+        title = f"{context.dataset.name}, protocol {protocol}, per test {context.unit}{mean}"
         terminal.table(report_stage.summary(context, protocol), title)
     terminal.note(f"the whole story: {page}")

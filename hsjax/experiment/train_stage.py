@@ -1,4 +1,4 @@
-"""A stage that trains one network under one protocol with one seed."""
+"""A stage that trains one network under one protocol with one seed, in one fold."""
 
 import functools
 import pathlib
@@ -10,22 +10,23 @@ import scipy.special
 
 from hsjax import evaluate, features, models, progress, train
 from hsjax.experiment import folder
-from hsjax.experiment.context import Context, learner
+from hsjax.experiment.context import Context, Training, learner
 from hsjax.train import checkpoint
 from hsjax.types import Batch, Predictions, RunKey
 
 VARIABLES, FEATURES = "variables", "features.npz"
 
 
-def run(context: Context, protocol: str, seed: int, name: str) -> None:
+def run(context: Context, training: Training) -> None:
     """Train the stage unless it is finished; resume it if it was interrupted."""
-    part = context.trained(protocol, seed, name)
+    protocol, seed, fold, name = training
+    part = context.trained(training)
     part.claim()
     if part.record() is not None:
         return
-    stage, split = context.config.stages[name], context.split(protocol)
+    stage, split = context.config.stages[name], context.split(protocol, fold)
     label = context.examples.label
-    feature_state, computed = context.fitted_features(protocol)
+    feature_state, computed = context.fitted_features(protocol, fold)
     inputs = {which: jnp.asarray(computed[getattr(split, which)]) for which in ("train", "validation", "test")}
     weighting = train.Weighting(stage.class_weighting)
     data = Batch(
@@ -33,11 +34,12 @@ def run(context: Context, protocol: str, seed: int, name: str) -> None:
         jnp.asarray(label[split.train]),
         jnp.ones(len(split.train)),
         jnp.asarray(train.class_weights(label[split.train], len(context.dataset.classes), weighting)),
-        teacher_logits(context, protocol, seed, stage.teacher, inputs["train"]) if stage.teacher else None,
+        teacher_logits(context, training._replace(stage=stage.teacher), inputs["train"]) if stage.teacher else None,
     )
     steps = -(-len(split.train) // stage.batch_size)
     made = learner(context, name, stage.epochs * steps)
-    title = f"{protocol}, seed {seed}: {name}"
+    in_fold = "" if context.folds(protocol) == [0] else f", fold {fold}"
+    title = f"{protocol}, seed {seed}{in_fold}: {name}"
     with progress.bar(title, stage.epochs * steps) as advance:
         fitted = train.fit(
             made,
@@ -66,7 +68,7 @@ def run(context: Context, protocol: str, seed: int, name: str) -> None:
         np.savez(file, **feature_state._asdict())
     for which in ("validation", "test"):
         logits = train.logits(made.network, fitted.variables, inputs[which])
-        key = RunKey(context.dataset.name, protocol, name, seed, split=which)
+        key = training.key(context.dataset.name, which)
         predicted = segment_predictions(context, key, getattr(split, which), logits)
         folder.save_predictions(predictions_path(part.path, which), predicted)
     example = jax.ShapeDtypeStruct((1, *data.inputs.shape[1:]), data.inputs.dtype)
@@ -86,20 +88,20 @@ def predictions_path(stage: pathlib.Path, split: str) -> pathlib.Path:
     return stage / f"predictions-{split}.npz"
 
 
-def load(context: Context, protocol: str, seed: int, name: str) -> tuple[models.Variables, features.FeatureState]:
+def load(context: Context, training: Training) -> tuple[models.Variables, features.FeatureState]:
     """Variables and fitted features of a finished train stage."""
-    path = context.trained(protocol, seed, name).path
+    path = context.trained(training).path
     example = jax.ShapeDtypeStruct((1, *context.front_end.shape), jnp.float32)
-    shapes = jax.eval_shape(context.network(name).init, jax.random.key(0), example)
+    shapes = jax.eval_shape(context.network(training.stage).init, jax.random.key(0), example)
     with np.load(path / FEATURES) as stored:
         state = features.FeatureState(**stored)
     return checkpoint.load_variables(path / VARIABLES, shapes), state
 
 
-def teacher_logits(context: Context, protocol: str, seed: int, teacher: str, inputs: jax.Array) -> jax.Array:
+def teacher_logits(context: Context, teacher: Training, inputs: jax.Array) -> jax.Array:
     """The teacher's logits on the training examples, computed once: nothing random stands before the teacher."""
-    variables, _ = load(context, protocol, seed, teacher)
-    return jnp.asarray(train.logits(context.network(teacher), variables, inputs))
+    variables, _ = load(context, teacher)
+    return jnp.asarray(train.logits(context.network(teacher.stage), variables, inputs))
 
 
 def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:

@@ -4,10 +4,13 @@ import json
 import os
 import pathlib
 
-from hsjax.report import comparisons, exports, html, pictures, results, run, wording
+from hsjax.report import comparisons, data, exports, html, pictures, results, run, wording
 from hsjax.report.cells import caption
 from hsjax.report.html import Content, element
 from hsjax.report.style import CSS
+
+# Longer lists are folded away.
+_SHOWN = 20
 
 
 def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.Path:
@@ -15,8 +18,8 @@ def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.
 
     Args:
       run_dir: the run's folder, with config.json and in report/ the three tables; there also, where the run made them,
-        quarantine.csv (id, path, reason), gate.json (a list of `run.Check`) and examples.npz (the fields of
-        `run.Window`).
+        quarantine.csv (the fields of `run.Listed`), data.json, gate.json (a list of `run.Check`) and examples.npz (the
+        fields of `run.Window`).
       published_csv: figures of papers to print beside ours, in the columns of results.csv; None prints none.
 
     Returns:
@@ -36,8 +39,11 @@ def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.
 def _page(shown: run.Run) -> str:
     parts = [
         results.glance(shown),
+        data.recordings(shown),
+        data.controls(shown),
         _terms(shown),
         results.everything(shown),
+        data.folds(shown),
         comparisons.published(shown),
         comparisons.differences(shown),
         exports.models(shown),
@@ -90,13 +96,22 @@ def _terms(shown: run.Run) -> html.Section:
 
 
 def _quarantine(shown: run.Run) -> html.Section | None:
-    if shown.quarantined is None:
+    if shown.findings is None:
         return None
-    if not shown.quarantined:
-        return html.Section("quarantine", "Quarantine", html.paragraph("No file of the dataset had to be left out."))
-    words = f"{len(shown.quarantined)} files of the dataset that no stage has used, and why."
-    table = html.table(caption(shown, words), ["id", "file", "reason"], [[*row] for row in shown.quarantined])
-    return html.Section("quarantine", "Quarantine", table)
+    out = [one for one in shown.findings if not one.used]
+    noted = [one for one in shown.findings if one.used]
+    content: list[Content] = []
+    if not out:
+        content.append(html.paragraph("No file of the dataset had to be left out."))
+    for listed, words in (
+        (out, f"{len(out)} files of the dataset that no stage has used, and why."),
+        (noted, f"{len(noted)} files that were used although something is wrong with them."),
+    ):
+        if listed:
+            rows: list[list[Content]] = [[one.id, one.path, one.reason] for one in listed]
+            table = html.table(caption(shown, words), ["id", "file", "reason"], rows)
+            content.append(table if len(listed) <= _SHOWN else html.details(words, table))
+    return html.Section("quarantine", "Quarantine", content)
 
 
 def _reproduce(shown: run.Run) -> html.Section:

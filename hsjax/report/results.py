@@ -4,7 +4,7 @@ from hsjax.evaluate.bootstrap import MIN_GROUPS
 from hsjax.report import html, wording
 from hsjax.report.cells import NONE, amounts, caption, extents, rate, rates, size
 from hsjax.report.html import Content, Markup, element
-from hsjax.report.run import RECORDING, Run
+from hsjax.report.run import Run
 
 
 def glance(run: Run) -> html.Section:
@@ -16,11 +16,12 @@ def glance(run: Run) -> html.Section:
     for stage in run.stages:
         networks = [file for file in run.files if file.stage == stage and not file.exported]
         leading = [run.leading(protocol, stage) for protocol in run.protocols]
-        found = [rates(run, file, RECORDING, [metric])[0] if file else NONE for file in leading]
+        found = [rates(run, file, run.unit, [metric])[0] if file else NONE for file in leading]
         rows.append([stage, *found, amounts(run, networks, "parameters"), amounts(run, networks, "macs")])
     words = (
-        f"{name} per recording of the test part, with its 95 % interval, or the standard deviation over seeds where "
-        f"there are several. {extents(run, [(protocol, RECORDING) for protocol in run.protocols])}"
+        f"{name} per {run.unit} of the test part, with its 95 % interval, or the standard deviation over seeds where "
+        f"there are several; of several folds the mean. "
+        f"{extents(run, [(protocol, run.unit) for protocol in run.protocols])}"
     )
     return html.Section("glance", "At a glance", html.table(caption(run, words), header, rows))
 

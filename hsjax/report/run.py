@@ -5,12 +5,12 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hsjax.evaluate.rows import DIFFERENCE
+from hsjax.evaluate.rows import DIFFERENCE, MEAN
 from hsjax.report import tables
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
 
@@ -21,6 +21,9 @@ _TEST = "test"
 # The variant that was trained; every other one is an exported file.
 _NETWORK = "jax"
 _HEADLINES = ("macc", "macro_recall")
+# In place of a stage, for rows that are of no model.
+CONTROL = "control"
+DATA, FINDINGS = "data.json", "quarantine.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,15 @@ class Check:
     limit: int | float | str | None
     passed: bool
     detail: str
+
+
+class Listed(NamedTuple):
+    """One line of report/quarantine.csv."""
+
+    id: str
+    path: str
+    used: bool
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,21 +101,27 @@ class Run:
 
     Attributes:
       config: config.json.
-      results: of the test part, and of the models themselves.
+      results: of the test part, and of the models themselves; of protocols with several folds their means.
+      folds: of the test part of single folds, for protocols that have several.
       published: figures of papers.
-      predictions: of the test part.
+      controls: what tells the label besides the disease.
+      data: data.json, the dataset and its parts in numbers; None where the run has none.
+      predictions: of the test part, several folds joined.
       curves: of training.
-      quarantined: (id, path, reason) of each; None where the run has no list.
+      findings: files with which something is wrong; None where the run has no list.
       checks: of the parity gate.
       examples: windows to show.
     """
 
     config: Mapping[str, Any]
     results: tuple[ResultRow, ...]
+    folds: tuple[ResultRow, ...]
     published: tuple[ResultRow, ...]
+    controls: tuple[ResultRow, ...]
+    data: Mapping[str, Any] | None
     predictions: tuple[Predictions, ...]
     curves: tuple[CurveRow, ...]
-    quarantined: tuple[tuple[str, str, str], ...] | None
+    findings: tuple[Listed, ...] | None
     checks: tuple[Check, ...]
     examples: tuple[Window, ...]
 
@@ -119,7 +137,8 @@ class Run:
 
     @functools.cached_property
     def _index(self) -> dict[tuple, ResultRow]:
-        return {(file_of(row), row.unit, row.metric, row.label): row for row in self.results}
+        # Of a model's own figures, which all folds share or nearly so, the first is the one that is found.
+        return {(file_of(row), row.unit, row.metric, row.label): row for row in reversed(self.results)}
 
     def find(self, file: File, unit: str, metric: str, label: str = "") -> ResultRow | None:
         """The row of one figure, None where the run has none."""
@@ -176,6 +195,11 @@ class Run:
         return [unit for unit in (RECORDING, SEGMENT) if unit in found]
 
     @functools.cached_property
+    def unit(self) -> str:
+        """What is scored in the first place: recordings, or segments where only these have labels."""
+        return self.units(self.protocols[0])[0]
+
+    @functools.cached_property
     def positive(self) -> str | None:
         """The class to detect, which the rows of metric `threshold` name; None for multi-class figures."""
         return next((row.label for row in self.results if row.metric == "threshold"), None)
@@ -219,23 +243,45 @@ def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
     predictions = [one for one in tables.read_predictions(folder / tables.PREDICTIONS) if one.key.split == _TEST]
     if not results or not predictions:
         raise UserError(f"{folder} has no result of a test part; run the train stages first")
+    several = {row.protocol for row in results if row.fold == MEAN}
+    single = [row for row in results if row.protocol in several and row.fold != MEAN and row.unit != MODEL]
     return Run(
         config=json.loads((run_dir / "config.json").read_text(encoding="utf-8")),
-        results=tuple(results),
+        results=tuple(row for row in results if row not in set(single)),
+        folds=tuple(single),
         published=tuple(tables.read_results(published)) if published is not None else (),
-        predictions=tuple(predictions),
+        predictions=tuple(_joined(predictions)),
         curves=tuple(tables.read_curves(folder / tables.CURVES)),
-        quarantined=_quarantined(folder / "quarantine.csv"),
+        controls=tuple(row for row in results if row.stage == CONTROL),
+        data=_data(folder / DATA),
+        findings=_findings(folder / FINDINGS),
         checks=_checks(folder / "gate.json"),
         examples=_examples(folder / "examples.npz"),
     )
 
 
-def _quarantined(path: pathlib.Path) -> tuple[tuple[str, str, str], ...] | None:
+def _joined(predictions: Iterable[Predictions]) -> Iterator[Predictions]:
+    """Each model's predictions of one unit, those of its folds behind each other."""
+    models: dict[tuple[File, str], list[Predictions]] = {}
+    for one in predictions:
+        models.setdefault((file_of(one.key), one.unit), []).append(one)
+    for folds in models.values():
+        arrays = ("recording", "start", "group", "label", "probabilities")
+        joined = {name: np.concatenate([getattr(one, name) for one in folds]) for name in arrays}
+        yield dataclasses.replace(folds[0], **joined)
+
+
+def _findings(path: pathlib.Path) -> tuple[Listed, ...] | None:
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:
-        return tuple((row["id"], row["path"], row["reason"]) for row in csv.DictReader(file))
+        return tuple(
+            Listed(row["id"], row["path"], row["used"] == "yes", row["reason"]) for row in csv.DictReader(file)
+        )
+
+
+def _data(path: pathlib.Path) -> Mapping[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _checks(path: pathlib.Path) -> tuple[Check, ...]:

@@ -22,8 +22,13 @@ PROTOCOLS = {
     "paper": "Windows are split at random, as in the paper. Windows of one recording fall on both sides, so a model "
     "can recognise the recording instead of the disease (and a recording's last window may overlap the one before it): "
     "these figures are too good.",
-    "grouped": "No subject has windows in more than one part. These figures tell what to expect of people whom the "
-    "model has never heard.",
+    "grouped": "No subject (or, where nobody knows the subjects, no source recording) has windows in more than one "
+    "part. These figures tell what to expect of people whom the model has never heard.",
+    "leave-one-subset-out": "Each sub-dataset in turn is the test part of a network that was trained on the others. "
+    "These figures tell what to expect of another hospital and another device.",
+    "inter-patient": "MIT-BIH's records are divided as de Chazal et al. (2004) divide them: nobody whose beats are "
+    "tested was trained on.",
+    "listed": "The parts are what published lists of recordings say.",
 }
 
 TERMS = {
@@ -39,6 +44,12 @@ TERMS = {
     "for MAcc on validation data.",
     "interval": "below or beside a figure: 95 % bootstrap interval, drawn over groups of recordings that belong "
     "together (subjects where known), not over windows.",
+}
+
+# Of rows that are of no model: prefixes of their metric.
+CONTROLS = {
+    "subset_from_audio": "sub-dataset told from the audio",
+    "label_from_subset": "label told from the sub-dataset",
 }
 
 # Of published figures, by what their rows have in place of a seed.
@@ -62,6 +73,9 @@ def metric(name: str) -> str:
     for prefix, word in ((DIFFERENCE, "difference of "), (SPREAD, "standard deviation of ")):
         if name.startswith(prefix):
             return word + metric(name.removeprefix(prefix))
+    control, colon, figure = name.partition(":")
+    if colon and control in CONTROLS:
+        return f"{CONTROLS[control]}: {metric(figure)}"
     if name.endswith(AT_HALF):
         return f"{metric(name.removesuffix(AT_HALF))} at 0.5"
     return METRICS[name] if name in METRICS else name.replace("_", " ")

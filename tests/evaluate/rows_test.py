@@ -116,3 +116,57 @@ def test_over_seeds_by_hand():
     assert mean.value == pytest.approx(0.7)
     assert spread.value == pytest.approx(np.sqrt((0.01 + 0.04 + 0.09) / 2))
     assert (mean.n, mean.n_groups) == (None, 6)
+
+
+# Two folds of the same twelve units: the first has the first half of each class.
+FIRST = np.array([0, 1, 4, 5, 6, 7])
+FOLDS = [
+    dataclasses.replace(
+        PREDICTIONS,
+        key=dataclasses.replace(PREDICTIONS.key, fold=fold),
+        **{
+            name: getattr(PREDICTIONS, name)[index]
+            for name in ("recording", "start", "group", "label", "probabilities")
+        },
+    )
+    for fold, index in enumerate((FIRST, np.setdiff1d(np.arange(12), FIRST)))
+]
+
+
+def test_folds_by_hand():
+    decided = [Decided(FOLDS[0], 0.85), Decided(FOLDS[1], 0.59)]
+    table = by_metric(rows.over_folds(decided, positive=1, resamples=200, seed=0))
+    # First fold at 0.85: TP 1 of 2, TN 4 of 4. Second at 0.59: TP 1 (0.6) of 2, TN 4 of 4.
+    # Areas: 8 of 8 pairs, and 8 of 8 (0.55 and 0.6 above 0.3).
+    expected = {"sensitivity": 0.5, "specificity": 1.0, "accuracy": 10 / 12, "sensitivity@0.5": 1.0,
+                "specificity@0.5": (3 / 4 + 1) / 2, "auroc": 1.0}  # fmt: skip
+    for metric, value in expected.items():
+        row = table[metric, ""]
+        assert row.value == pytest.approx(value), metric
+        assert (row.fold, row.seed, row.n, row.n_groups) == ("mean", 2, 12, 12)
+        assert row.low <= row.value <= row.high
+    assert table["support", "normal"].value == 8
+    assert table["confusion", "abnormal>normal"].value == 2
+    assert ("threshold", "abnormal") not in table
+
+
+def test_a_fold_without_a_class_does_not_hide_the_others():
+    alone = dataclasses.replace(
+        FOLDS[1],
+        **{name: getattr(FOLDS[1], name)[2:] for name in ("recording", "start", "group", "label", "probabilities")},
+    )
+    table = by_metric(rows.over_folds([Decided(FOLDS[0], 0.85), Decided(alone, 0.59)], positive=1, resamples=5, seed=0))
+    assert table["sensitivity", ""].value == 0.5  # of the first alone
+    assert table["auroc", ""].value == 1.0
+    assert table["specificity", ""].value == 1.0
+
+
+def test_differences_over_folds_are_one_row():
+    decided = [Decided(fold, 0.59) for fold in FOLDS]
+    found = rows.difference(decided, decided, "a - b", positive=1, resamples=5, seed=0)
+    assert {(row.fold, row.seed, row.value) for row in found if row.metric == "difference:auroc"} == {("mean", 2, 0.0)}
+
+
+def test_folds_decided_in_different_ways_are_refused():
+    with pytest.raises(ValueError, match="all or none"):
+        rows.over_folds([Decided(FOLDS[0], 0.5), Decided(FOLDS[1], None)], positive=1, seed=0)

@@ -1,0 +1,95 @@
+"""What a figure rests on: the recordings, how they are divided, and what else could have told their labels."""
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hsjax.evaluate import controls
+from hsjax.evaluate.bootstrap import Estimate
+from hsjax.experiment.context import Context
+from hsjax.report.run import CONTROL
+from hsjax.types import ResultRow, Split
+
+PARTS = ("train", "validation", "test")
+
+
+def describe(context: Context) -> dict[str, Any]:
+    """The dataset and every fold of every protocol in numbers, for the page."""
+    dataset = context.dataset
+    groups = [recording.group for recording in dataset.recordings if recording.group is not None]
+    return {
+        "recordings": len(dataset.recordings),
+        "hours": sum(recording.num_samples / recording.sample_rate for recording in dataset.recordings) / 3600,
+        "groups": len(set(groups)) if len(groups) == len(dataset.recordings) else None,
+        "grouping": dataset.grouping,
+        "unlabelled": len(dataset.unlabelled),
+        "subsets": dict(collections.Counter(recording.subset for recording in dataset.recordings)),
+        "folds": [
+            {"protocol": protocol, "fold": fold, "note": split.note, "parts": _parts(context, split)}
+            for protocol in context.config.protocols
+            for fold, split in context.splits(protocol).items()
+        ],
+    }
+
+
+def _parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:
+    """Examples, recordings and groups of each part, the latter by class, too."""
+    examples, dataset = context.examples, context.dataset
+    group = np.array([recording.group or recording.id for recording in dataset.recordings])
+    parts = {}
+    for name in PARTS:
+        chosen = getattr(split, name)
+        owner, label = examples.recording[chosen], examples.label[chosen]
+        parts[name] = {
+            "examples": len(chosen),
+            "recordings": len(np.unique(owner)),
+            "groups": len(np.unique(group[owner])),
+            "groups_by_class": {
+                of: len(np.unique(group[owner[label == index]])) for index, of in enumerate(dataset.classes)
+            },
+        }
+    return parts
+
+
+def control_rows(context: Context) -> Iterator[ResultRow]:
+    """How well the audio tells the sub-dataset, and the sub-dataset the label; nothing where neither can be asked.
+
+    The audio is represented by mean and standard deviation over time of the run's own features, so that what is told
+    from them is what its networks could have heard.
+    """
+    recordings = context.dataset.recordings
+    subset = np.array([recording.subset for recording in recordings])
+    if not context.labelled or len(np.unique(subset)) < 2 or any(recording.group is None for recording in recordings):
+        return
+    group = np.array([recording.group for recording in recordings])
+    label = np.array([recording.label for recording in recordings])
+    options = {"resamples": context.config.evaluate.bootstrap, "seed": context.config.data.split_seed}
+    yield from _rows(context, "subset_from_audio", controls.predict_factor(_moments(context), subset, group, **options))
+    yield from _rows(context, "label_from_subset", controls.label_from_factor(subset, label, group, **options))
+
+
+def _moments(context: Context) -> Float[np.ndarray, "recordings dims"]:
+    """Mean and standard deviation over time of every recording's features before normalisation."""
+    raw = context.raw_features.astype(np.float64)
+    owner, count = context.examples.recording, len(context.dataset.recordings)
+    frames = np.bincount(owner, minlength=count)[:, None] * raw.shape[-1]
+    sums = [np.zeros((count, raw.shape[1])) for _ in range(2)]
+    for power, total in enumerate(sums, 1):
+        np.add.at(total, owner, (raw**power).sum(axis=-1))
+    mean = sums[0] / frames
+    return np.hstack([mean, np.sqrt(np.maximum(sums[1] / frames - mean**2, 0))])
+
+
+def _rows(context: Context, name: str, found: controls.Control) -> Iterator[ResultRow]:
+    figures = {("accuracy", ""): found.accuracy, ("balanced_accuracy", ""): found.balanced_accuracy}
+    figures |= {("auroc", ""): found.auroc, ("majority", ""): Estimate(found.majority, None)}
+    figures |= {("recall", of): estimate for of, estimate in found.recall.items()}
+    for (metric, label), (value, interval) in figures.items():
+        low, high = interval or (None, None)
+        yield ResultRow(
+            context.dataset.name, "", CONTROL, context.config.data.split_seed, "", "test", "recording", "", "features",
+            f"{name}:{metric}", label, value, low, high, found.n, found.n_groups,
+        )  # fmt: skip
