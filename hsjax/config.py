@@ -31,6 +31,24 @@ class WholeFilter(enum.Enum):
     ZERO_PHASE = "zero-phase"
 
 
+class Placement(enum.Enum):
+    """Where training features lie."""
+
+    DEVICE = "device"
+    STREAM = "stream"
+
+
+class UnknownGroups(enum.Enum):
+    """What is done about recordings of which nothing says whose they are.
+
+    TWINS: clusters of near-copies are their groups (see `data.audit`).
+    REFUSE: they have none, and protocols that keep groups whole are refused.
+    """
+
+    TWINS = "twins"
+    REFUSE = "refuse"
+
+
 class Cut(enum.Enum):
     """How recordings become examples."""
 
@@ -45,11 +63,14 @@ def base() -> ConfigDict:
             "name": "",  # of the experiment; run folder and report carry it
             "command": "",  # how a user starts it
             "seeds": (0,),  # initial weights, data order, dropout; splits are the same for all seeds
-            "protocols": ("grouped",),  # paper, grouped
+            "protocols": ("grouped",),  # paper, grouped, leave-one-subset-out, inter-patient, listed
             "dispatch": "auto",  # steps, scan: how epochs reach the device (train.loop.Dispatch)
             "data": {
-                "name": "synthetic",  # synthetic, physionet2016
+                "name": "synthetic",  # synthetic, physionet2016, yaseen2018, pascal, circor, mitdb, own
                 "root": "",  # folder of the official distributions; empty: the environment variable HSJAX_DATA
+                "cache": "",  # folder of prepared examples; empty: the variable HSJAX_CACHE, or else the run's folder
+                "placement": "device",  # device: all training features there; stream: batch by batch from the cache
+                "unknown_groups": "twins",  # of recordings without: twins (clusters of near-copies), refuse
                 "split_seed": 0,
                 "synthetic": {
                     "subjects": 200,
@@ -60,11 +81,18 @@ def base() -> ConfigDict:
                     "noise": 1.0,  # scales breathing, ambient noise and artefacts
                     "seed": 0,
                 },
+                "pascal": {"labels": "four", "sets": ("a", "b")},  # four, published
+                "circor": {"label": "murmur"},  # murmur, outcome
+                "mitdb": {"labels": "aami-nsv", "lead": ("MLII",)},  # aami, aami-nsv, birton; the first lead there is
+                "own": {"path": "", "positive": ""},  # a folder of class folders, or a CSV with file and label
             },
-            # Fractions of segments (paper) or recordings (grouped); validation is taken from what is not test.
+            # Fractions: test of all, validation of what is not test. Song et al. split 10:1.
             "split": {
-                "paper": {"test": 1 / 11, "validation": 0.1},  # Song et al.: 10:1
-                "grouped": {"test": 0.2, "validation": 0.15},
+                "paper": {"test": 1 / 11, "validation": 0.1, "unit": "example", "stratified": False},
+                "grouped": {"test": 0.2, "validation": 0.15, "folds": 1},  # several folds: test is 1 / folds
+                "leave-one-subset-out": {"validation": 0.15},
+                "inter-patient": {"validation": 0.2},
+                "listed": {"train": "", "validation": "", "test": ""},  # text files, one recording id a line
             },
             "prepare": {
                 "sample_rate": 2000,  # Hz
@@ -148,6 +176,7 @@ def export_stage(**changes: Any) -> ConfigDict:
             "models": (),  # train stages to export
             "protocol": "grouped",  # which of the trained ones is deployed
             "seed": 0,
+            "fold": 0,  # which of several folds: its number, or the sub-dataset that was left out
             "calibration": 512,  # training windows that fix the int8 ranges, as many of each class
             "threads": 1,  # latency is measured with these
             "float_deviation": 1e-4,  # gate: largest deviation of float logits, relative to their largest
@@ -241,8 +270,13 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     elif not config.protocols or len(set(config.protocols)) < len(config.protocols):
         yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
     for name, parts in config.split.items():
-        if not all(0 < fraction < 1 for fraction in (parts.test, parts.validation)):
+        fractions = [value for key, value in parts.items() if key in ("test", "validation") and name != "listed"]
+        if not all(0 < fraction < 1 for fraction in fractions):
             yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
+    if config.split.grouped.folds < 1:
+        yield "config.split.grouped.folds must be 1 or the number of folds"
+    choice(Placement, config.data.placement, "data.placement")
+    choice(UnknownGroups, config.data.unknown_groups, "data.unknown_groups")
     prepare = config.prepare
     if prepare.sample_rate < 1 or prepare.hop_seconds * prepare.sample_rate < 1:
         yield "config.prepare.sample_rate and hop_seconds leave less than one sample between windows; raise them"

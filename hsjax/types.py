@@ -139,12 +139,14 @@ class Split:
 
     Attributes:
       name: of the fold: 0 without cross-validation, else its number or the sub-dataset that is left out.
+      note: what the reader of a figure should know about the parts; empty where there is nothing.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     name: int | str = 0
+    note: str = ""
 
 
 class Batch(NamedTuple):

@@ -1,81 +1,21 @@
-"""Which examples train, validate and test: the paper's way and the way without leakage."""
+"""Dividing whole groups, or single items at random, into parts of wanted sizes that look alike."""
 
-import enum
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
-from hsjax.types import Dataset, Examples, Split, UserError
-
-_PARTS = ("training", "validation", "test")
-_SHOWN_IDS = 5
+from hsjax.types import Dataset, Examples
 
 
-class Protocol(enum.StrEnum):
-    """How examples are divided.
-
-    Attributes:
-      PAPER: at random over examples, as published; windows of one recording end up on both sides.
-      GROUPED: whole groups (subjects, or source recordings) only.
-    """
-
-    PAPER = "paper"
-    GROUPED = "grouped"
-
-
-def split(
-    protocol: Protocol,
-    examples: Examples,
-    dataset: Dataset,
-    *,
-    seed: int,
-    validation_fraction: float,
-    test_fraction: float,
-) -> Split:
-    """Divides examples into training, validation and test.
-
-    `PAPER` is a random permutation of the examples (Song et al. split them 10:1 and say no more).
-
-    `GROUPED` keeps every group whole. Groups are taken from large to small, by powers of two of their number of
-    recordings and at random within one; each goes where it most lowers the chi-squared distance between the
-    parts' numbers of recordings (per sub-dataset and class, per class, in all) and the wanted ones. A part then
-    without a class is given the smallest group of that class that another part can spare.
+def at_random(n: int, shares: Float[np.ndarray, " parts"], rng: np.random.Generator) -> Int[np.ndarray, " {n}"]:
+    """A part for every item, sizes as near to the shares as whole numbers can be.
 
     Args:
-      protocol: see `Protocol`.
-      examples: of `dataset`.
-      dataset: says which group each recording belongs to.
-      seed: same seed, same split.
-      validation_fraction: share of what is not test, 0 to 1, exclusive.
-      test_fraction: share of all, 0 to 1, exclusive; of examples for `PAPER`, of recordings for `GROUPED`.
-
-    Raises:
-      UserError: a fraction is out of range, groups are unknown, or a part would lack a class.
+      n: number of items.
+      shares: of training, validation and test; they sum to 1.
+      rng: of the permutation.
     """
-    for name, fraction in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
-        if not 0 < fraction < 1:
-            raise UserError(f"{name} is {fraction}: choose a number between 0 and 1")
-    shares = np.array([(1 - test_fraction) * (1 - validation_fraction), (1 - test_fraction) * validation_fraction])
-    shares = np.append(shares, test_fraction)
-    rng = np.random.default_rng(seed)
-    if protocol is Protocol.PAPER:
-        part = _split_examples(len(examples.label), shares, rng)
-    else:
-        part = _split_groups(examples, dataset, shares, rng)
-    for index, name in enumerate(_PARTS):
-        absent = set(range(len(dataset.classes))) - set(examples.label[part == index].tolist())
-        if absent:
-            classes = ", ".join(dataset.classes[label] for label in sorted(absent))
-            raise UserError(
-                f"protocol {protocol.value} with seed {seed} leaves the {name} part without {classes}: "
-                "use more recordings (of more groups), a larger fraction for that part, or another seed"
-            )
-    return Split(*(np.flatnonzero(part == index) for index in range(len(_PARTS))))
-
-
-def _split_examples(n: int, shares: Float[np.ndarray, " parts"], rng: np.random.Generator) -> Int[np.ndarray, " {n}"]:
-    """A part for every example, numbers of examples as near to the shares as whole ones can be."""
     held_out = round(n * shares[2])
     validation = round(n * shares[1])
     order = rng.permutation(n)
@@ -85,36 +25,62 @@ def _split_examples(n: int, shares: Float[np.ndarray, " parts"], rng: np.random.
     return part
 
 
-def _split_groups(
-    examples: Examples, dataset: Dataset, shares: Float[np.ndarray, " parts"], rng: np.random.Generator
+def stratified(
+    label: Int[np.ndarray, " n"], shares: Float[np.ndarray, " parts"], rng: np.random.Generator
 ) -> Int[np.ndarray, " n"]:
-    """A part for every example, the same one for all of a group."""
-    _require_groups(dataset)
-    used = np.unique(examples.recording)
-    recordings = [dataset.recordings[index] for index in used]
-    _, group = np.unique([recording.group for recording in recordings], return_inverse=True)
-    strata = _one_hot([(recording.subset, recording.label) for recording in recordings])
-    classes = _one_hot([recording.label for recording in recordings])
-    properties = np.hstack([strata, classes, np.ones((len(used), 1))])
+    """As `at_random`, each class by itself, so that every part has the classes' proportions."""
+    part = np.zeros(len(label), np.int64)
+    for value in np.unique(label):
+        members = np.flatnonzero(label == value)
+        part[members] = at_random(len(members), shares, rng)
+    return part
+
+
+def by_group(
+    examples: Examples,
+    dataset: Dataset,
+    chosen: Int[np.ndarray, " chosen"],
+    shares: Float[np.ndarray, " parts"],
+    rng: np.random.Generator,
+) -> Int[np.ndarray, " chosen"]:
+    """A part for every chosen example, the same one for all of a group.
+
+    Groups are taken from large to small, by powers of two of their number of items and at random within one; each goes
+    where it most lowers the chi-squared distance between the parts' numbers of items (per sub-dataset and class, per
+    class, in all) and the wanted ones. A part then without a class is given the smallest group of that class that
+    another part can spare. Items are recordings, or examples where each example has a label of its own.
+
+    Args:
+      examples: of `dataset`.
+      dataset: every recording has a group.
+      chosen: which examples to divide.
+      shares: of each part; they sum to 1.
+      rng: of ties and order.
+    """
+    owner = examples.recording[chosen]
+    if all(recording.label for recording in dataset.recordings):
+        _, items = np.unique(owner, return_index=True)
+    else:
+        items = np.arange(len(chosen))
+    label = examples.label[chosen[items]]
+    recordings = [dataset.recordings[index] for index in owner[items]]
+    _, group = np.unique(groups_of(dataset)[owner], return_inverse=True)
+    strata = _one_hot([(recording.subset, int(of)) for recording, of in zip(recordings, label, strict=True)])
+    classes = _one_hot(label.tolist())
+    properties = np.hstack([strata, classes, np.ones((len(items), 1))])
     counts = np.zeros((group.max() + 1, properties.shape[1]))
-    np.add.at(counts, group, properties)
+    np.add.at(counts, group[items], properties)
     part = _assign(counts, shares, rng)
-    _share_classes(part, counts[:, strata.shape[1] : -1], rng)
-    return part[group[np.searchsorted(used, examples.recording)]]
+    _share_classes(part, counts[:, strata.shape[1] : -1], len(shares), rng)
+    return part[group]
 
 
-def _require_groups(dataset: Dataset) -> None:
-    unknown = [recording.id for recording in dataset.recordings if recording.group is None]
-    if unknown:
-        shown = ", ".join(unknown[:_SHOWN_IDS]) + (", ..." if len(unknown) > _SHOWN_IDS else "")
-        raise UserError(
-            f"protocol {Protocol.GROUPED.value} needs to know who was recorded, but {len(unknown)} of "
-            f"{len(dataset.recordings)} recordings of {dataset.name} have no group ({shown}): add them to the "
-            "dataset's table of groups (records_metadata.csv for physionet2016), or run other protocols only"
-        )
+def groups_of(dataset: Dataset) -> Shaped[np.ndarray, " recordings"]:
+    """The group of every recording, as str."""
+    return np.array([str(recording.group) for recording in dataset.recordings])
 
 
-def _one_hot(values: Sequence[Hashable]) -> Float[np.ndarray, "recordings values"]:
+def _one_hot(values: Sequence[Hashable]) -> Float[np.ndarray, "items values"]:
     index = {value: column for column, value in enumerate(dict.fromkeys(values))}
     return np.eye(len(index))[[index[value] for value in values]]
 
@@ -122,7 +88,7 @@ def _one_hot(values: Sequence[Hashable]) -> Float[np.ndarray, "recordings values
 def _assign(
     counts: Float[np.ndarray, "groups properties"], shares: Float[np.ndarray, " parts"], rng: np.random.Generator
 ) -> Int[np.ndarray, " groups"]:
-    """A part for every group, by the greedy rule of `split`. The last property counts all recordings."""
+    """A part for every group, by the greedy rule of `by_group`. The last property counts all items."""
     wanted = shares[:, None] * counts.sum(axis=0)
     lacking = wanted.copy()
     order = rng.permutation(len(counts))
@@ -136,11 +102,14 @@ def _assign(
 
 
 def _share_classes(
-    part: Int[np.ndarray, " groups"], counts: Float[np.ndarray, "groups classes"], rng: np.random.Generator
+    part: Int[np.ndarray, " groups"],
+    counts: Float[np.ndarray, "groups classes"],
+    num_parts: int,
+    rng: np.random.Generator,
 ) -> None:
     """Moves single groups, in place, into parts that have none of a class. Only small datasets need it."""
     present = counts > 0
-    for needy in range(len(_PARTS)):
+    for needy in range(num_parts):
         for label in range(counts.shape[1]):
             if present[part == needy, label].any():
                 continue

@@ -1,0 +1,94 @@
+"""Splits that keep groups whole: one split, cross-validation, and one sub-dataset left out at a time."""
+
+import ml_collections
+import numpy as np
+from jaxtyping import Bool
+
+from hsjax.data.protocols import division, fractions
+from hsjax.types import Dataset, Examples, Split, UserError
+
+
+def splits(
+    examples: Examples, dataset: Dataset, settings: ml_collections.ConfigDict, rng: np.random.Generator
+) -> tuple[Split, ...]:
+    """One split into training, validation and test, or leave-groups-out cross-validation.
+
+    Args:
+      examples: of `dataset`.
+      dataset: every recording has a group.
+      settings: `test`, a fraction of all recordings, without meaning for several folds; `validation`, of what is not
+        test; `folds`: 1, or how many, each group being tested in exactly one of them.
+      rng: of ties and order.
+
+    Raises:
+      UserError: a fraction is out of range, or there are more folds than groups of a class.
+    """
+    everything = np.arange(len(examples.label))
+    if settings.folds == 1:
+        shares = fractions.shares(settings.validation, settings.test)
+        return (fractions.split(everything, division.by_group(examples, dataset, everything, shares, rng)),)
+    _require_groups(examples, dataset, settings.folds)
+    equal = np.full(settings.folds, 1 / settings.folds)
+    fold = division.by_group(examples, dataset, everything, equal, rng)
+    return tuple(
+        _held_out(examples, dataset, fold == index, settings.validation, rng, index) for index in range(settings.folds)
+    )
+
+
+def leave_one_subset_out(
+    examples: Examples, dataset: Dataset, settings: ml_collections.ConfigDict, rng: np.random.Generator
+) -> tuple[Split, ...]:
+    """One fold for each sub-dataset, tested on all of it and trained on groups that have nothing in it.
+
+    Args:
+      examples: of `dataset`.
+      dataset: every recording has a group; there are two sub-datasets or more.
+      settings: `validation`, a fraction of what is not test.
+      rng: of ties and order.
+
+    Raises:
+      UserError: a fraction is out of range, or there is but one sub-dataset.
+    """
+    subset = np.array([recording.subset for recording in dataset.recordings])[examples.recording]
+    names = np.unique(subset)
+    if len(names) < 2:
+        raise UserError(
+            f"{dataset.name} has no sub-datasets to leave out: run other protocols than leave-one-subset-out"
+        )
+    return tuple(
+        _held_out(examples, dataset, subset == name, settings.validation, rng, str(name)) for name in names.tolist()
+    )
+
+
+def _held_out(
+    examples: Examples,
+    dataset: Dataset,
+    test: Bool[np.ndarray, " n"],
+    validation: float,
+    rng: np.random.Generator,
+    name: int | str,
+) -> Split:
+    """Tests on some examples and divides the groups that have none among them into training and validation."""
+    shares = fractions.shares(validation, 0.5)[:2] * 2
+    group = division.groups_of(dataset)[examples.recording]
+    kept = ~np.isin(group, np.unique(group[test]))
+    rest = np.flatnonzero(kept)
+    crossing = len(np.unique(examples.recording[~kept & ~test]))
+    note = f"{crossing} recordings are in no part: others of their groups are tested" if crossing else ""
+    if not len(rest):
+        raise UserError(f"nothing is left to train on when {name} is tested: every group has recordings in it")
+    part = division.by_group(examples, dataset, rest, shares, rng)
+    chosen = np.concatenate([rest, np.flatnonzero(test)])
+    return fractions.split(chosen, np.concatenate([part, np.full(test.sum(), 2)]), name, note)
+
+
+def _require_groups(examples: Examples, dataset: Dataset, folds: int) -> None:
+    """Every fold tests each class, and two other groups of it train and validate."""
+    group = division.groups_of(dataset)[examples.recording]
+    for label, name in enumerate(dataset.classes):
+        have = len(np.unique(group[examples.label == label]))
+        if have < max(folds, 3):
+            raise UserError(
+                f"class {name} of {dataset.name} has {have} groups, too few for {folds} folds: set "
+                f"config.split.grouped.folds to {have if have > 2 else 1}, or add recordings of others"
+            )
