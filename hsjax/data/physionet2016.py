@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hsjax.data import audio, csv_table, quarantine, state_annotations
+from hsjax.data.assemble import printable
 from hsjax.types import Dataset, Finding, Recording, UserError
 
 NAME: str = "physionet2016"
@@ -65,12 +66,12 @@ def dataset(root: pathlib.Path, cache_dir: pathlib.Path | None = None) -> Datase
             rows = metadata.get(record, [])
             inspection = inspections[files[record]] if record in files else _NO_FILE
             reason = _label_fault(record, subset, labels.get(record, set()), rows) or _file_fault(inspection)
-            path = f"{NAME}/{subset}/{record}.wav"
+            finding = functools.partial(Finding, printable(record), printable(f"{NAME}/{subset}/{record}.wav"))
             if reason is not None:
-                quarantined.append(Finding(record, path, reason))
+                quarantined.append(finding(reason))
                 continue
             if inspection.note is not None:
-                noted.append(Finding(record, path, inspection.note))
+                noted.append(finding(inspection.note))
             (label,) = labels[record]
             recordings.append(_recording(folder, subset, files[record], _LABELS[label], inspection, rows))
     return Dataset(
@@ -156,13 +157,14 @@ def _label_fault(record: str, subset: str, labels: set[str], rows: list[Mapping[
     if record[0] != subset[-1]:
         return f"not a record of {subset}, whose names begin with {subset[-1]}"
     if len(labels) > 1:
-        return f"contradictory labels in {_REFERENCE}: {' and '.join(sorted(labels))}"
+        return f"contradictory labels in {_REFERENCE}: {printable(' and '.join(sorted(labels)))}"
     label = min(labels)
     if label not in _LABELS:
-        return f"no label: {_REFERENCE} says {label!r}, neither -1 (normal) nor 1 (abnormal)"
+        return f"no label: {_REFERENCE} says {printable(label)!r}, neither -1 (normal) nor 1 (abnormal)"
     classes = {row["class"] for row in rows} - {""}
     if not classes <= labels:
-        return f"contradictory labels: {label} in {_REFERENCE}, {' and '.join(sorted(classes))} in {_METADATA}"
+        said = printable(" and ".join(sorted(classes)))
+        return f"contradictory labels: {label} in {_REFERENCE}, {said} in {_METADATA}"
     if len({(row["subject"], row["group"]) for row in rows}) > 1:
         return f"{_METADATA} gives it more than one subject or group"
     return None

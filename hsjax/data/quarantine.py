@@ -62,7 +62,9 @@ def inspect(path: pathlib.Path) -> Inspection:
         samples, sample_rate = audio.decode(path)
     except audio.UnreadableAudio as error:
         return Inspection(0, 0, error.reason)
-    digest = hashlib.sha256(samples.astype("<f4", copy=False)).hexdigest()
+    except UnicodeEncodeError:  # libsndfile is given names in UTF-8
+        return Inspection(0, 0, "its name, or that of a folder around it, is not UTF-8: rename it")
+    digest = hashlib.sha256(np.ascontiguousarray(samples, "<f4").data).hexdigest()
     low, high = samples.min(), samples.max()
     if low == high:
         reason = "silent: every sample is 0" if low == 0 else f"constant: every sample is {low:g}"

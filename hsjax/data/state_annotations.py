@@ -9,9 +9,9 @@ import pathlib
 import warnings
 
 import numpy as np
-import scipy.io
 from jaxtyping import Int8
 
+from hsjax.data import mat_cells
 from hsjax.types import HeartState
 
 NAMES = {
@@ -51,7 +51,7 @@ def read(path: pathlib.Path, num_samples: int) -> Int8[np.ndarray, " {num_sample
     states = np.full(num_samples, HeartState.UNKNOWN, np.int8)
     try:
         marks = _marks(path)
-    except Exception as error:  # of many kinds: SciPy lets a damaged file raise NotImplementedError, even struct.error
+    except (OSError, ValueError) as error:
         warnings.warn(f"{path} is no list of heart states ({error}): its states are unknown", stacklevel=2)
         return states
     ends = [begin for begin, _ in marks[1:]] + [num_samples]
@@ -62,22 +62,29 @@ def read(path: pathlib.Path, num_samples: int) -> Int8[np.ndarray, " {num_sample
 
 def _marks(path: pathlib.Path) -> list[tuple[int, HeartState]]:
     """0-based begin and state of every mark, in order of time."""
-    cells = scipy.io.loadmat(path, variable_names=[_VARIABLE])[_VARIABLE]
-    if cells.ndim != 2 or cells.shape[1] != 2:
-        raise ValueError(f"it holds an array {cells.shape}, not (marks, 2)")
+    cells = mat_cells.read(path, _VARIABLE)
+    if not isinstance(cells, mat_cells.Cells) or len(cells.shape) != 2 or cells.shape[1] != 2:
+        raise ValueError("it holds no array of (marks, 2)")
     marks = []
-    for index, name in cells:
-        begin, name = int(str(_inner(index))) - 1, str(_inner(name)).strip()
+    for index, name in zip(cells.values[: cells.shape[0]], cells.values[cells.shape[0] :], strict=True):
+        begin, name = _index(_inner(index)), _inner(name)
         if begin < 0 or (marks and begin <= marks[-1][0]):
             raise ValueError(f"a mark at {begin + 1} is not behind the one before it")
-        if name not in NAMES:
-            raise ValueError(f"it has a state {name!r}")
-        marks.append((begin, NAMES[name]))
+        if not isinstance(name, str) or name.strip() not in NAMES:
+            raise ValueError(f"it has a state {str(name)[:20]!r}")
+        marks.append((begin, NAMES[name.strip()]))
     return marks
 
 
-def _inner(cell: np.ndarray) -> object:
+def _index(value: mat_cells.Value) -> int:
+    """A mark's place, 0-based."""
+    if not isinstance(value, tuple) or len(value) != 1 or not float(value[0]).is_integer():
+        raise ValueError("it has a mark that is no sample index")
+    return int(value[0]) - 1
+
+
+def _inner(value: mat_cells.Value) -> mat_cells.Value:
     """What cells of one element, nested in any depth, hold."""
-    while isinstance(cell, np.ndarray):
-        cell = cell.item() if cell.size == 1 else cell.ravel()[0]
-    return cell
+    while isinstance(value, mat_cells.Cells) and len(value.values) == 1:
+        (value,) = value.values
+    return value

@@ -1,6 +1,7 @@
 import collections
 import csv
 import hashlib
+import os
 import pathlib
 import pickle
 import wave
@@ -121,6 +122,7 @@ def test_garbage_labels_nothing(root):
     (root / "physionet2016" / "training-d" / "REFERENCE.csv").write_text("d0001,nan\nd0002,1e308\n" + "9" * 100_000)
     found = reasons(physionet2016.dataset(root))
     assert {"d0001", "d0002"} < found.keys()
+    assert max(map(len, found)) < 300
 
 
 def test_metadata_without_groups_is_refused(root):
@@ -211,6 +213,14 @@ def test_bad_labels_are_quarantined(root):
 def test_a_name_cannot_leave_the_folder(root):
     append(root / "physionet2016" / "training-a" / "REFERENCE.csv", "/etc/passwd,1\na/../../a,1\n")
     assert set(reasons(physionet2016.dataset(root))) == {"/etc/passwd", "a/../../a"}
+
+
+def test_a_name_that_is_no_text(root):
+    folder = root / "physionet2016" / "training-a"
+    pathlib.Path(os.fsdecode(os.fsencode(folder) + b"/a\xff.wav")).write_bytes((folder / "a0001.wav").read_bytes())
+    (finding,) = physionet2016.dataset(root).quarantined
+    assert (finding.id, finding.reason) == ("a\ufffd", "no label: not listed in REFERENCE.csv")
+    assert quarantine.inspect(next(folder.glob("a\udcff.wav"))).reason.endswith("is not UTF-8: rename it")
 
 
 def test_missing_folders_say_what_to_do(root):
