@@ -50,7 +50,7 @@ def predict_factor(
     resamples: int = 1000,
     seed: int,
 ) -> Control:
-    """Can a factor be told from the audio? Multinomial logistic regression on standardised features, by folds of groups.
+    """Can a factor be told from the audio? Multinomial logistic regression, standardised, on folds of groups.
 
     Nothing is tuned and the regression is linear: a low score does not show that the factor cannot be heard.
 
@@ -95,7 +95,7 @@ def label_from_factor(
     resamples: int = 1000,
     seed: int,
 ) -> Control:
-    """How far the label follows from the factor alone: class frequencies at the same factor in the folds of other groups.
+    """How far the label follows from the factor alone: class frequencies at the same factor in folds of other groups.
 
     What this reaches, a model reaches that only hears the factor. A factor that no other group has gets the frequencies
     of all.

@@ -22,7 +22,7 @@ def _row(template: ResultRow, metric: Metric, value: float, interval: bootstrap.
     return dataclasses.replace(template, metric=metric[0], label=metric[1], value=value, low=low, high=high)
 
 
-def _template(key: RunKey, unit: str, n: int, n_groups: int) -> ResultRow:
+def template(key: RunKey, unit: str, n: int, n_groups: int | None) -> ResultRow:
     """A row that lacks its metric and value."""
     return ResultRow(**dataclasses.asdict(key), unit=unit, metric="", label="", value=np.nan, n=n, n_groups=n_groups)
 
@@ -45,12 +45,12 @@ def score(
     """
     groups = np.unique(predictions.group)
     scored = panel(predictions, threshold, positive, groups)
-    template = _template(predictions.key, predictions.unit, scored.num_units, scored.num_groups)
+    blank = template(predictions.key, predictions.unit, scored.num_units, scored.num_groups)
     estimates = bootstrap.estimates(scored, resamples=resamples, seed=seed)
-    rows = [_row(template, metric, *estimate) for metric, estimate in estimates.items()]
-    rows += [_row(template, metric, value) for metric, value in _counts(scored).items()]
+    rows = [_row(blank, metric, *estimate) for metric, estimate in estimates.items()]
+    rows += [_row(blank, metric, value) for metric, value in _counts(scored).items()]
     if threshold is not None and positive is not None:
-        rows.append(_row(template, ("threshold", predictions.classes[positive]), threshold))
+        rows.append(_row(blank, ("threshold", predictions.classes[positive]), threshold))
     return rows
 
 
@@ -80,12 +80,12 @@ def over_folds(
     """
     sides = [fold.predictions for fold in folds]
     groups = np.unique(np.concatenate([side.group for side in sides]))
-    template = _template(sides[0].key, sides[0].unit, sum(len(side.label) for side in sides), len(groups))
-    template = dataclasses.replace(template, fold=MEAN)
+    blank = template(sides[0].key, sides[0].unit, sum(len(side.label) for side in sides), len(groups))
+    blank = dataclasses.replace(blank, fold=MEAN)
     estimates = bootstrap.means(folds, positive=positive, resamples=resamples, seed=seed)
-    rows = [_row(template, metric, *estimate) for metric, estimate in estimates.items()]
+    rows = [_row(blank, metric, *estimate) for metric, estimate in estimates.items()]
     counts = [_counts(panel(*fold, positive, groups)) for fold in folds]
-    return rows + [_row(template, metric, sum(each[metric] for each in counts)) for metric in counts[0]]
+    return rows + [_row(blank, metric, sum(each[metric] for each in counts)) for metric in counts[0]]
 
 
 def difference(
@@ -115,12 +115,12 @@ def difference(
     sides = [side.predictions for side in a]
     units = {unit for side in sides for unit in zip(side.recording.tolist(), side.start.tolist(), strict=True)}
     groups = {group for side in sides for group in side.group.tolist()}
-    template = _template(sides[0].key, sides[0].unit, len(units), len(groups))
+    blank = template(sides[0].key, sides[0].unit, len(units), len(groups))
     seeds = {side.key.seed for side in sides}
-    fold = MEAN if len({side.key.fold for side in sides}) > 1 else template.fold
-    template = dataclasses.replace(template, stage=name, seed=ALL if len(seeds) > 1 else template.seed, fold=fold)
+    fold = MEAN if len({side.key.fold for side in sides}) > 1 else blank.fold
+    blank = dataclasses.replace(blank, stage=name, seed=ALL if len(seeds) > 1 else blank.seed, fold=fold)
     estimates = bootstrap.differences(a, b, positive=positive, resamples=resamples, seed=seed)
-    return [_row(template, (DIFFERENCE + metric, label), *estimate) for (metric, label), estimate in estimates.items()]
+    return [_row(blank, (DIFFERENCE + metric, label), *estimate) for (metric, label), estimate in estimates.items()]
 
 
 def over_seeds(rows: Iterable[ResultRow]) -> list[ResultRow]:
@@ -142,10 +142,10 @@ def over_seeds(rows: Iterable[ResultRow]) -> list[ResultRow]:
         if len({row.seed for row in members}) < 2:
             continue
         n, n_groups = (_shared([getattr(row, name) for row in members]) for name in ("n", "n_groups"))
-        template = dataclasses.replace(figure, n=n, n_groups=n_groups)
+        blank = dataclasses.replace(figure, n=n, n_groups=n_groups)
         values = [row.value for row in members]
-        result.append(_row(template, (figure.metric, figure.label), float(np.mean(values))))
-        result.append(_row(template, (SPREAD + figure.metric, figure.label), float(np.std(values, ddof=1))))
+        result.append(_row(blank, (figure.metric, figure.label), float(np.mean(values))))
+        result.append(_row(blank, (SPREAD + figure.metric, figure.label), float(np.std(values, ddof=1))))
     return result
 
 
