@@ -7,15 +7,16 @@ are exported; the two agree to rounding.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from hsjax.data import example_store
 from hsjax.dsp.cepstrum import DctType, mfcc
 from hsjax.dsp.decibels import power_to_db
 from hsjax.dsp.energy_normalisation import Smoother, pcen
@@ -71,7 +72,8 @@ class FrontEnd:
       shape: (coeffs, frames) of one example.
       standardise: whether coefficients are normalised to zero mean and unit variance; papers that normalise in a way of
         their own have it in `transform`.
-      learn: training windows to the bands of a learnable filterbank; None for other front ends.
+      learn: windows, and which of them are for training (None: all), to the bands of a learnable filterbank; None for
+        other front ends.
     """
 
     transform: Transform
@@ -79,22 +81,39 @@ class FrontEnd:
     window: int
     shape: tuple[int, int]
     standardise: bool = True
-    learn: Callable[[np.ndarray], Bands] | None = None
+    learn: Callable[[np.ndarray, np.ndarray | None], Bands] | None = None
 
-    def fit(self, samples: Float[np.ndarray, "n window"]) -> FeatureState:
-        """Bands (where they are learnt), then mean and standard deviation of each coefficient, of training windows."""
-        if self.learn is None:
-            return self.standardisation(extract(self.transform, samples))
-        bands = Bands(*(np.asarray(value, np.float32) for value in self.learn(samples)))
-        fitted = self.standardisation(extract(functools.partial(self.transform, bands=bands), samples))
-        return fitted._replace(center=bands.center, width=bands.width)
+    def fit(self, samples: Float[np.ndarray, "n window"], index: Int[np.ndarray, " m"] | None = None) -> FeatureState:
+        """Bands (where they are learnt), then mean and standard deviation of each coefficient, of training windows.
+
+        Windows and features are in memory some at a time: the samples may be a memory map of any size.
+
+        Args:
+          samples: windows.
+          index: which of them; None for all.
+        """
+        bands = None if self.learn is None else Bands(*(np.asarray(v, np.float32) for v in self.learn(samples, index)))
+        if self.standardise:
+            transform = self.transform if bands is None else functools.partial(self.transform, bands=bands)
+            state = normalisation_of(extracted(transform, samples, index))
+        else:
+            state = self._as_they_are
+        return state if bands is None else state._replace(center=bands.center, width=bands.width)
 
     def standardisation(self, raw: Float[np.ndarray, "n coeffs frames"]) -> FeatureState:
         """What `fit` finds once the transform of the training windows is at hand and nothing else is to be learnt."""
-        if self.standardise:
-            return normalisation(raw)
-        coefficients = (raw.shape[1], 1)
+        return normalisation(raw) if self.standardise else self._as_they_are
+
+    @property
+    def _as_they_are(self) -> FeatureState:
+        coefficients = (self.shape[0], 1)
         return FeatureState(np.zeros(coefficients, np.float32), np.ones(coefficients, np.float32))
+
+    def compute(
+        self, state: FeatureState, samples: Float[Array, "*batch window"]
+    ) -> Float[Array, "*batch coeffs frames"]:
+        """Normalised features as training takes them: those of `apply` to rounding, as they are computed fastest."""
+        return jnp.asarray(normalise(state, self.transform(samples, bands=state.bands)))
 
     def apply(
         self, state: FeatureState, samples: Float[Array, "*batch window"]
@@ -111,6 +130,24 @@ def normalisation(features: Float[np.ndarray, "n coeffs frames"]) -> FeatureStat
     return FeatureState(mean[:, None].astype(np.float32), std[:, None].astype(np.float32))
 
 
+def normalisation_of(chunks: Iterable[Float[np.ndarray, "_ coeffs frames"]]) -> FeatureState:
+    """The same state from features that are in memory some at a time; in float64, so that it is the same to rounding.
+
+    Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    """
+    count, mean, square = 0, np.zeros(1), np.zeros(1)  # square: sum of squared deviations from the mean
+    for chunk in chunks:
+        more = chunk.shape[0] * chunk.shape[2]
+        chunk_mean = chunk.mean(axis=(0, 2), dtype=np.float64)
+        chunk_square = np.square(chunk - chunk_mean[:, None]).sum(axis=(0, 2))
+        difference, total = chunk_mean - mean, count + more
+        square = square + chunk_square + np.square(difference) * (count * more / total)
+        mean = mean + difference * (more / total)
+        count = total
+    std = np.maximum(np.sqrt(square / count), 1e-6)
+    return FeatureState(mean[:, None].astype(np.float32), std[:, None].astype(np.float32))
+
+
 def normalise(
     state: FeatureState, features: Float[Array | np.ndarray, "*batch coeffs frames"]
 ) -> Float[Array | np.ndarray, "*batch coeffs frames"]:
@@ -124,15 +161,26 @@ def extract(
     progress: Callable[[int], None] = lambda n: None,
 ) -> Float[np.ndarray, "n ..."]:
     """`transform` over many windows, chunk by chunk on the device; host array out. `progress` is told windows done."""
-    compiled = _compiled(transform)
-    size = min(max(_CHUNK_SAMPLES // samples.shape[-1], 1), _CHUNK_WINDOWS)
     chunks = []
-    for start in range(0, len(samples), size):
-        chunk = samples[start : start + size]
-        padded = np.pad(chunk, [(0, size - len(chunk)), (0, 0)])  # one shape, one compilation
-        chunks.append(np.asarray(compiled(padded))[: len(chunk)])
+    for chunk in extracted(transform, samples):
+        chunks.append(chunk)
         progress(len(chunk))
     return np.concatenate(chunks)
+
+
+def extracted(
+    transform: Callable[[Array], Array],
+    samples: Float[np.ndarray, "n window"],
+    index: Int[np.ndarray, " m"] | None = None,
+) -> Iterator[np.ndarray]:
+    """`transform` over many windows, or those at `index`, chunk by chunk as they are computed; (_, ...) on the host."""
+    compiled = _compiled(transform)
+    size = min(max(_CHUNK_SAMPLES // samples.shape[-1], 1), _CHUNK_WINDOWS)
+    for start in range(0, len(samples) if index is None else len(index), size):
+        chosen = slice(start, start + size) if index is None else index[start : start + size]
+        chunk = example_store.rows(samples, chosen)
+        padded = np.pad(chunk, [(0, size - len(chunk)), (0, 0)])  # one shape, one compilation
+        yield np.asarray(compiled(padded))[: len(chunk)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -219,15 +267,18 @@ def _learnable(config: ml_collections.ConfigDict, sample_rate: int) -> _Compute:
     return compute
 
 
-def _learn(config: ml_collections.ConfigDict, sample_rate: int) -> Callable[[np.ndarray], Bands]:
+def _learn(config: ml_collections.ConfigDict, sample_rate: int) -> Callable[[np.ndarray, np.ndarray | None], Bands]:
     condition, frames = _conditioned(config, sample_rate), _short_time(config)
     n_bands, fmin, fmax = config.n_mels, config.fmin, config.fmax
 
     def spectrum(samples: Array) -> Array:
         return jnp.mean(power_spectrum(condition(samples), **frames), axis=-2)
 
-    def learn(samples: np.ndarray) -> Bands:
-        mean = extract(spectrum, samples).mean(axis=0, dtype=np.float64)
+    def learn(samples: np.ndarray, index: np.ndarray | None) -> Bands:
+        count, total = 0, np.zeros(1)
+        for chunk in extracted(spectrum, samples, index):
+            count, total = count + len(chunk), total + chunk.sum(axis=0, dtype=np.float64)
+        mean = total / count
         return equal_energy_bands(mean, sample_rate, n_bands, fmin, fmax)
 
     return learn

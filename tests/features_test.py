@@ -62,6 +62,28 @@ def test_shape_and_normalisation(rng):
     np.testing.assert_allclose(got.std(axis=(0, 2)), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["mfcc", "learnable"])
+def test_fitting_takes_windows_from_a_map_some_at_a_time(rng, tmp_path, name):
+    """A mean far from 0 and few windows in the last chunk; the oracle is NumPy over all of them in float64."""
+    samples = rng.standard_normal((600, 500)).astype(np.float32)
+    np.save(tmp_path / "samples.npy", samples)
+    index = np.flatnonzero(rng.random(600) < 0.9)
+    front_end = features.build(named(name), RATE, 500)
+    state = front_end.fit(np.load(tmp_path / "samples.npy", mmap_mode="r"), index)
+    raw = features.extract(lambda s: front_end.transform(s, bands=state.bands), samples[index]).astype(np.float64)
+    np.testing.assert_allclose(state.mean[:, 0], raw.mean(axis=(0, 2)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(state.std[:, 0], raw.std(axis=(0, 2)), rtol=1e-5)
+    got = front_end.compute(state, jnp.asarray(samples[:4]))
+    np.testing.assert_allclose(got, front_end.apply(state, jnp.asarray(samples[:4])), atol=2e-3)
+
+
+def test_statistics_of_chunks_are_numpy_s_of_the_whole(rng):
+    values = (1e3 + rng.standard_normal((70, 3, 5))).astype(np.float32)
+    state = features.normalisation_of(np.split(values, [1, 40]))
+    np.testing.assert_allclose(state.mean[:, 0], values.mean(axis=(0, 2), dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(state.std[:, 0], values.astype(np.float64).std(axis=(0, 2)), rtol=1e-6)
+
+
 def test_level_does_not_matter_and_silence_is_finite(rng):
     front_end = features.build(CONFIG, RATE, WINDOW)
     samples = jnp.asarray(rng.standard_normal(WINDOW), jnp.float32)

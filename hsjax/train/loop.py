@@ -1,22 +1,23 @@
-"""Epochs: shuffling on the device, dispatch, validation, early stopping, checkpoints; nothing else touches devices."""
+"""Epochs: dispatch, validation, early stopping, checkpoints. Where the examples come from is `sources`."""
 
 import dataclasses
 import enum
 import functools
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from hsjax.models import Network, Variables
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.log import MetricsLog
 from hsjax.train.objectives import HParams
+from hsjax.train.sources import OnDevice, Source, Streamed, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
 from hsjax.train.step import Learner, step
 from hsjax.types import Batch, UserError
@@ -55,23 +56,12 @@ class Fitted:
     epochs: int
 
 
-@functools.partial(jax.jit, static_argnames=("size", "batch_size"))
-def epoch_order(key: Array, epoch: Int[Array, ""] | int, *, size: int, batch_size: int) -> Int[Array, "steps batch"]:
-    """A permutation of the examples in rows of one batch; -1 pads the last row. A function of key and epoch alone."""
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), size)
-    steps = -(-size // batch_size)
-    return jnp.pad(order, (0, steps * batch_size - size), constant_values=-1).reshape(steps, batch_size)
-
-
-def gather(data: Batch, index: Int[Array, " batch"]) -> Batch:
-    """The examples at `index`; index -1 gives a masked example."""
-    batch = jax.tree.map(lambda leaf: leaf[index], data)
-    return batch._replace(mask=jnp.where(index >= 0, batch.mask, 0.0))
-
-
 @functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")
 def _one_step(learner: Learner, state: TrainState, data: Batch, order: Array, hparams: HParams, key: Array):
     return step(learner, state, gather(data, order[state.step % order.shape[0]]), hparams, key)
+
+
+_one_batch = functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")(step)
 
 
 @functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")
@@ -87,7 +77,9 @@ def _forward(network: Network, variables: Variables, inputs: Array) -> Array:
     return network.apply(variables, inputs)[0].logits
 
 
-def logits(network: Network, variables: Variables, inputs: Array | np.ndarray) -> Float[np.ndarray, "n classes"]:
+def logits(
+    network: Network, variables: Variables, inputs: Array | np.ndarray | WindowFeatures
+) -> Float[np.ndarray, "n classes"]:
     """The network's logits for many examples, in chunks; host array out."""
     chunks = []
     for start in range(0, len(inputs), _FORWARD_BATCH):
@@ -99,8 +91,8 @@ def logits(network: Network, variables: Variables, inputs: Array | np.ndarray) -
 
 def fit(
     learner: Learner,
-    data: Batch,
-    validation_inputs: Array,
+    data: Batch | Source,
+    validation_inputs: Array | WindowFeatures,
     validate: Callable[[np.ndarray], dict[str, float]],
     *,
     hparams: HParams,
@@ -120,8 +112,8 @@ def fit(
 
     Args:
       learner: network, objective, optimiser.
-      data: all training examples, on the device.
-      validation_inputs: on the device.
+      data: training examples; a `Batch` of them is one on the device.
+      validation_inputs: on the device, or computed when they are needed.
       validate: validation logits (n, classes) to metrics.
       hparams: constants of objective and optimiser.
       key: of this run; initial weights, data order and dropout derive from it.
@@ -134,11 +126,14 @@ def fit(
       progress: told the number of steps done.
 
     Raises:
-      UserError: the training loss is not finite.
+      UserError: the training loss is not finite, or the dispatch does not suit the source.
     """
-    size, steps = len(data.label), -(-len(data.label) // batch_size)
+    source = OnDevice(data) if isinstance(data, Batch) else data
+    run = _runner(source, dispatch)
+    size, steps = len(source), -(-len(source) // batch_size)
     init_key, order_key, step_key = jax.random.split(key, 3)
-    shape = jax.ShapeDtypeStruct((1, *data.inputs.shape[1:]), data.inputs.dtype)
+    inputs = source.data.inputs
+    shape = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
     state = learner.init(init_key, shape, hparams)
     kept = _Kept(state, jax.tree.map(jnp.copy, state.variables), jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
 
@@ -148,14 +143,12 @@ def fit(
     log = MetricsLog(directory / "metrics.jsonl", up_to_epoch=int(kept.epoch))
     progress(int(kept.epoch) * steps)
 
-    scan = dispatch.resolve() is Dispatch.SCAN
     for epoch in range(int(kept.epoch) + 1, epochs + 1):
         if patience and epoch - 1 - int(kept.best_epoch) >= patience:
             break
         began = time.monotonic()
         order = epoch_order(order_key, epoch, size=size, batch_size=batch_size)
-        run = _scan_epoch if scan else _step_epoch
-        state, losses = run(learner, kept.state, data, order, hparams, step_key, progress)
+        state, losses = run(learner, kept.state, order, hparams, step_key, progress)
         if not np.isfinite(losses).all():
             first = int(np.flatnonzero(~np.isfinite(losses))[0])
             raise UserError(
@@ -195,10 +188,45 @@ class _Kept(NamedTuple):
     epoch: Any
 
 
-def _step_epoch(learner, state, data, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
+def _runner(source: Source, dispatch: Dispatch) -> Callable[..., tuple[TrainState, np.ndarray]]:
+    """What takes the state through an epoch."""
+    if isinstance(source, OnDevice):
+        run = _scan_epoch if dispatch.resolve() is Dispatch.SCAN else _step_epoch
+        return functools.partial(run, source.data)
+    if dispatch is Dispatch.SCAN:
+        raise UserError(
+            "an epoch as one program needs its examples on the device: set config.dispatch=steps, or "
+            "config.data.placement=device"
+        )
+    if source.processes > 1:
+        raise UserError(
+            f"gradients are not averaged over processes, of which there are {source.processes}: start the run as one"
+        )
+    return functools.partial(_stream_epoch, source)
+
+
+def _step_epoch(data: Batch, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
+    def take(state: TrainState):
+        return _one_step(learner, state, data, order, hparams, key)
+
+    return _in_turn(state, (take for _ in range(len(order))), progress)
+
+
+def _stream_epoch(source: Streamed, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
+    def take(state: TrainState, batch: Batch):
+        return _one_batch(learner, state, batch, hparams, key)
+
+    batches = source.batches(order)
+    try:
+        return _in_turn(state, (functools.partial(take, batch=batch) for batch in batches), progress)
+    finally:
+        batches.close()
+
+
+def _in_turn(state: TrainState, steps: Iterable[Callable], progress) -> tuple[TrainState, np.ndarray]:
     losses = []
-    for index in range(len(order)):
-        state, metrics = _one_step(learner, state, data, order, hparams, key)
+    for index, take in enumerate(steps):
+        state, metrics = take(state)
         losses.append(metrics["loss"])
         if index >= _STEPS_AHEAD:
             losses[index - _STEPS_AHEAD].block_until_ready()
@@ -206,7 +234,7 @@ def _step_epoch(learner, state, data, order, hparams, key, progress) -> tuple[Tr
     return state, np.asarray(jnp.stack(losses))
 
 
-def _scan_epoch(learner, state, data, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
+def _scan_epoch(data: Batch, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
     state, metrics = _one_epoch(learner, state, data, order, hparams, key)
     losses = np.asarray(metrics["loss"])
     progress(len(order))

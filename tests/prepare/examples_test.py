@@ -1,12 +1,15 @@
+import collections
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 import soundfile
+import wfdb
 
 from hsjax import config, prepare
-from hsjax.data import audio, synthetic
-from hsjax.types import Dataset, Recording, UserError
+from hsjax.data import audio, mitdb, protocols, synthetic
+from hsjax.types import Beats, Dataset, Recording, UserError
 
 
 def ramp(length: int) -> np.ndarray:
@@ -51,8 +54,8 @@ def test_examples_are_what_predict_cuts_from_the_same_file(tmp_path):
     soundfile.write(path, one.read(), one.sample_rate, subtype="FLOAT")
     samples, rate = audio.decode(path)
     windows, _ = audio.windows(audio.resample(samples, rate, 2000), 5000, 5000)
-    cut, _ = prepare.cut(one, sample_rate=2000, window=5000, hop=5000)
-    np.testing.assert_array_equal(cut, windows)
+    cut = prepare.examples(dataset(dataclasses.replace(one, label="normal")), config.base().prepare)
+    np.testing.assert_array_equal(cut.samples, windows)
 
 
 def test_nothing_usable_says_where_to_look():
@@ -64,3 +67,71 @@ def test_progress_counts_recordings():
     told = []
     prepare.examples(dataset(recording("a", 5000), recording("b", 5000)), config.base().prepare, told.append)
     assert told == [1, 1]
+
+
+def three_beats() -> Beats:
+    """At 100 Hz; the last one has no class."""
+    return Beats(np.array([100, 180, 300]), np.array(["N", "V", "/"]), np.array(["normal", "abnormal", ""]))
+
+
+def ecg() -> Dataset:
+    one = dataclasses.replace(recording("a", 400, 100, label=""), beats=three_beats)
+    return dataset(one)
+
+
+def beat_settings(sample_rate: int):
+    settings = config.base().prepare
+    settings.update({"cut": "beats", "sample_rate": sample_rate, "window_seconds": 1.0, "hop_seconds": 1.0})
+    return settings
+
+
+def test_beats_are_examples_with_labels_of_their_own():
+    examples = prepare.examples(ecg(), beat_settings(100))
+    assert examples.samples.shape == (2, 100)
+    assert examples.label.tolist() == [0, 1]
+    np.testing.assert_allclose(examples.start, [0.5, 1.3])
+    z = (np.arange(400) - 199.5) / np.std(np.arange(400))
+    # The first beat's neighbour is 80 samples behind: 40 samples are its own, the next 9 are not.
+    np.testing.assert_allclose(examples.samples[0, :91], z[50:141], atol=1e-5)
+    assert not examples.samples[0, 91:].any()
+    # The second one's are 80 before and 120 behind, more than half a window.
+    np.testing.assert_allclose(examples.samples[1, 10:], z[140:230], atol=1e-5)
+    assert not examples.samples[1, :10].any()
+
+
+def test_beats_follow_the_sample_rate():
+    examples = prepare.examples(ecg(), beat_settings(200))
+    assert examples.samples.shape == (2, 200)
+    np.testing.assert_allclose(examples.start, [0.5, 1.3])
+
+
+def test_what_has_no_label_is_not_cut():
+    with pytest.raises(UserError, match=r"recordings have none: set config\.prepare\.cut to beats"):
+        prepare.examples(ecg(), config.base().prepare)
+    with pytest.raises(UserError, match=r"has no annotated beats: set config\.prepare\.cut"):
+        prepare.examples(dataset(recording("a", 400, 100)), beat_settings(100))
+
+
+@pytest.mark.realdata
+def test_inter_patient_beats_of_mit_bih(real_root):
+    """Counts of the annotation files as wfdb reads them, by the classes that de Chazal et al. (2004) list."""
+    some = ("100", "106", "200", "201", "202", "209", "223")
+    whole = mitdb.dataset(real_root)
+    chosen = dataclasses.replace(whole, recordings=tuple(one for one in whole.recordings if one.id in some))
+    settings = beat_settings(360)
+    settings.update({"window_seconds": 3.6, "hop_seconds": 3.6})
+    examples = prepare.examples(chosen, settings)
+    assert examples.samples.shape[1] == 36 * 36
+    classes = {**dict.fromkeys("NLRej", "N"), **dict.fromkeys("AaJS", "S"), **dict.fromkeys("VE", "V")}
+    for index, one in enumerate(chosen.recordings):
+        symbols = wfdb.rdann(str(real_root / mitdb.FOLDER / one.id), "atr").symbol
+        expected = collections.Counter(classes[symbol] for symbol in symbols if symbol in classes)
+        found = collections.Counter(chosen.classes[label] for label in examples.label[examples.recording == index])
+        assert found == expected, one.id
+    (split,) = protocols.splits("inter-patient", examples, chosen, config.base().split, seed=0)
+    parts = {
+        name: {chosen.recordings[i].id for i in examples.recording[getattr(split, name)]}
+        for name in ("train", "validation", "test")
+    }
+    assert parts["test"] == {"100", "200", "202"}
+    assert parts["train"] | parts["validation"] == {"106", "209", "223"}
