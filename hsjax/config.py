@@ -54,6 +54,7 @@ class Cut(enum.Enum):
 
     WINDOWS = "windows"
     CYCLES = "cycles"
+    BEATS = "beats"
 
 
 def base() -> ConfigDict:
@@ -99,7 +100,9 @@ def base() -> ConfigDict:
                 "filter": "none",  # none, zero-phase: band-pass over the whole recording, which no device can do
                 "band": {"order": 3, "low": 20.0, "high": 400.0},  # of that filter, Hz
                 "remove_spikes": False,  # Schmidt et al. 2010, over the whole recording
-                "cut": "windows",  # windows, cycles: of the heart (Springer et al. 2016), zero-padded to window_seconds
+                # windows; cycles: of the heart (Springer et al. 2016), zero-padded to window_seconds; beats: around
+                # each annotated R peak of an ECG, nothing of the neighbouring beats in it (Birton)
+                "cut": "windows",
                 "window_seconds": 2.5,
                 "hop_seconds": 2.5,  # of windows
             },
@@ -275,7 +278,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
     if config.split.grouped.folds < 1:
         yield "config.split.grouped.folds must be 1 or the number of folds"
-    choice(Placement, config.data.placement, "data.placement")
+    if choice(Placement, config.data.placement, "data.placement") is Placement.STREAM and config.dispatch == "scan":
+        yield "config.dispatch=scan needs all data on the device; leave it at auto, or set config.data.placement=device"
     choice(UnknownGroups, config.data.unknown_groups, "data.unknown_groups")
     prepare = config.prepare
     if prepare.sample_rate < 1 or prepare.hop_seconds * prepare.sample_rate < 1:

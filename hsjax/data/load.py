@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 import ml_collections
 
-from hsjax.data import physionet2016
+from hsjax.config import UnknownGroups, choice
+from hsjax.data import circor, mitdb, own, pascal, physionet2016, screening, yaseen2018
+from hsjax.data.audit import grouping
 from hsjax.types import Dataset, UserError
 
 SYNTHETIC = "synthetic"
+OWN = own.NAME
 ROOT_VARIABLE = "HSJAX_DATA"
 
 
@@ -23,14 +26,15 @@ class Reader(Protocol):
     CITATION: str
 
     dataset: Callable[..., Dataset]
-    """`(root, cache_dir=None, **options)`: reads the official distribution below `root`; options: `config.data.NAME`."""
+    """`(root, cache_dir=None, **options)` reads the official distribution; options as in `config.data.NAME`."""
 
 
-READERS: Mapping[str, Reader] = {reader.NAME: reader for reader in (physionet2016,)}
+_READERS: tuple[Reader, ...] = (circor, mitdb, own, pascal, physionet2016, yaseen2018)
+READERS: Mapping[str, Reader] = {reader.NAME: reader for reader in _READERS}
 
 
 def load(config: ml_collections.ConfigDict, cache_dir: pathlib.Path | None = None) -> Dataset:
-    """Reads, or describes, the dataset of a run.
+    """Reads, or describes, the dataset of a run: sounds that are there once, each with its group where one is known.
 
     Args:
       config: `config.data`.
@@ -43,9 +47,36 @@ def load(config: ml_collections.ConfigDict, cache_dir: pathlib.Path | None = Non
         from hsjax.data import synthetic  # here, because it brings SciPy's filters along, which no reader needs
 
         return synthetic.dataset(**config.synthetic)
-    if config.name not in READERS:
-        raise UserError(f"there is no dataset {config.name!r}: set --config.data.name to one of {', '.join(names())}")
-    return READERS[config.name].dataset(root(config.root), cache_dir)
+    dataset = read(config.name, config.root, cache_dir, config.get(config.name, {}))
+    if choice(UnknownGroups, config.unknown_groups, "data.unknown_groups") is UnknownGroups.TWINS:
+        return grouping.fill(dataset, cache_dir)
+    return dataset
+
+
+def read(
+    name: str, below: str, cache_dir: pathlib.Path | None = None, options: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Reads a dataset from its distribution and leaves every sound in it once.
+
+    Args:
+      name: of a reader.
+      below: folder of the official distributions; empty: see `root`.
+      cache_dir: as in `load`.
+      options: of the reader.
+
+    Raises:
+      UserError: as `load`.
+    """
+    if name not in READERS:
+        raise UserError(f"there is no dataset {name!r}: set --config.data.name to one of {', '.join(names())}")
+    # One's own recordings are where their path says.
+    where = pathlib.Path() if name == OWN else root(below)
+    return screening.screen(READERS[name].dataset(where, cache_dir, **(options or {})), where)
+
+
+def folder(name: str) -> str:
+    """Where below the root a dataset lies."""
+    return getattr(READERS[name], "FOLDER", name)
 
 
 def names() -> tuple[str, ...]:
@@ -63,6 +94,6 @@ def root(setting: str) -> pathlib.Path:
     if not setting:
         raise UserError(
             f"no folder of recordings is set: set --config.data.root or {ROOT_VARIABLE} to the one that holds "
-            f"{', '.join(f'{name}/ ({reader.SOURCE})' for name, reader in sorted(READERS.items()))}"
+            f"{', '.join(f'{folder(name)}/ ({READERS[name].SOURCE})' for name in sorted(READERS) if name != OWN)}"
         )
     return pathlib.Path(setting).expanduser()

@@ -1,6 +1,8 @@
 import csv
+import hashlib
 import io
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -13,19 +15,19 @@ from hsjax.data import __main__ as command
 
 @pytest.fixture
 def root(tmp_path):
-    for letter in "abcdef":
+    for level, letter in enumerate("abcdef", 1):
         folder = tmp_path / "physionet2016" / f"training-{letter}"
         folder.mkdir(parents=True)
         (folder / "REFERENCE.csv").write_text(f"{letter}0001,1\n")
-        soundfile.write(folder / f"{letter}0001.wav", np.array([0.0, 0.1]), 2000)
+        soundfile.write(folder / f"{letter}0001.wav", np.array([0.0, 0.1 * level]), 2000)
     return tmp_path
 
 
 def test_check_healthy(root, capsys):
     assert command.main(["check", "physionet2016", f"--root={root}"]) == 0
     output = capsys.readouterr()
-    assert output.out == "id,path,reason\n"
-    assert output.err == "physionet2016: 6 recordings usable, 0 files quarantined\n"
+    assert output.out == "id,path,used,reason\n"
+    assert output.err == "physionet2016: 6 recordings usable, 0 of them noted, 0 files quarantined\n"
 
 
 def test_check_with_bad_files(root, capsys, monkeypatch):
@@ -34,9 +36,27 @@ def test_check_with_bad_files(root, capsys, monkeypatch):
     assert command.main(["check", "physionet2016"]) == 1
     output = capsys.readouterr()
     assert list(csv.DictReader(io.StringIO(output.out))) == [
-        {"id": "d0001", "path": "physionet2016/training-d/d0001.wav", "reason": "silent: every sample is 0"}
+        {
+            "id": "d0001",
+            "path": "physionet2016/training-d/d0001.wav",
+            "used": "no",
+            "reason": "silent: every sample is 0",
+        }
     ]
-    assert output.err == "physionet2016: 5 recordings usable, 1 files quarantined\n"
+    assert output.err == "physionet2016: 5 recordings usable, 0 of them noted, 1 files quarantined\n"
+
+
+def test_check_finds_copies_and_contradictions(root, capsys):
+    for name in ("a0001", "b0001", "c0001"):
+        soundfile.write(root / f"physionet2016/training-{name[0]}/{name}.wav", np.array([0.5, -0.5]), 2000)
+    (root / "physionet2016/training-c/REFERENCE.csv").write_text("c0001,-1\n")
+    assert command.main(["check", "physionet2016", f"--root={root}"]) == 1
+    reasons = {row["id"]: row["reason"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert reasons == {
+        "a0001": "same sound as c0001, which is labelled normal",
+        "b0001": "same sound as c0001, which is labelled normal",
+        "c0001": "same sound as a0001, which is labelled abnormal",
+    }
 
 
 def test_mistakes_are_one_sentence(root, capsys):
@@ -47,7 +67,7 @@ def test_mistakes_are_one_sentence(root, capsys):
     assert "--config.data.root" in output.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["check"], ["check", "nothing"], ["download", "physionet2016"]])
+@pytest.mark.parametrize("arguments", [[], ["check"], ["check", "nothing"], ["audit"], ["cache"], ["download"]])
 def test_wrong_commands(arguments):
     with pytest.raises(SystemExit) as caught:
         command.main(arguments)
@@ -76,5 +96,71 @@ def test_as_a_program(root):
     )
     assert result.returncode == 1
     assert result.stdout.splitlines()[1] == (
-        "a0002,physionet2016/training-a/a0002.wav,no label: not listed in REFERENCE.csv"
+        "a0002,physionet2016/training-a/a0002.wav,no,no label: not listed in REFERENCE.csv"
     )
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Two classes of three recordings of noise, one of them a copy of another with a little noise on it."""
+    rng = np.random.default_rng(0)
+    for label in ("sick", "well"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for index in range(3):
+            soundfile.write(tmp_path / "own" / label / f"{label}{index}.wav", 0.1 * rng.standard_normal(4000), 2000)
+    copy = soundfile.read(tmp_path / "own/sick/sick0.wav")[0][200:]
+    soundfile.write(tmp_path / "own/well/copy.wav", copy + 0.001 * rng.standard_normal(3800), 2000)
+    return tmp_path / "own"
+
+
+def test_audit_of_own_recordings(own, capsys, tmp_path):
+    lists = []
+    for name, ids in {"train": ["sick0", "well0", "absent"], "test": ["copy", "well1"]}.items():
+        (tmp_path / name).write_text("\n".join(ids))
+        lists.append(str(tmp_path / name))
+    table = tmp_path / "out" / "audit.csv"
+    assert command.main(["audit", "own", f"--path={own}", f"--csv={table}", "--lists", *lists]) == 0
+    printed = capsys.readouterr().out
+    assert "train, test: 2 of 3 ids, 2 of 2 ids are present" in printed
+    assert "Twins with two labels: 1 pairs" in printed
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (pair,) = [row for row in rows if row["table"] == "contradicting"]
+    assert {pathlib.PurePath(pair["item"]).stem, pathlib.PurePath(pair["other"]).stem} == {"copy", "sick0"}
+    leaks = {
+        row["metric"]: row["value"]
+        for row in rows
+        if (row["table"], row["item"], row["label"]) == ("leakage", "test", "")
+    }
+    assert (leaks["twin"], leaks["group"], leaks["recording"]) == ("1", "1", "0")
+
+
+def test_audit_refuses_a_protocol_that_is_not_for_the_dataset(own, capsys):
+    assert command.main(["audit", "own", f"--path={own}", "--protocol=inter-patient"]) == 2
+    assert "needs records of MIT-BIH" in capsys.readouterr().err
+
+
+def test_verify_names_what_disagrees(root, capsys):
+    samples = (np.array([0.0, 0.1]) * 32768).round().astype("<i2")
+    good = hashlib.sha256(samples.tobytes()).hexdigest()
+    lines = ["dataset,file,label,samplerate,seconds,sha256"]
+    lines += [f"physionet2016,physionet2016/training-a/a0001.wav,Abnormal,2000,0.001,{good}"]
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    assert command.main(["verify", str(root / "manifest.csv"), f"--root={root}"]) == 0
+    lines += [f"physionet2016,physionet2016/training-b/b0001.wav,Normal,2000,0.001,{good}"]
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    assert command.main(["verify", str(root / "manifest.csv"), f"--root={root}"]) == 1
+    output = capsys.readouterr()
+    assert output.out.startswith("physionet2016,physionet2016/training-b/b0001.wav,")
+    assert "1 rows of" in output.err
+
+
+def test_cache_of_nothing(tmp_path, capsys):
+    assert command.main(["cache", str(tmp_path)]) == 0
+    assert command.main(["cache", str(tmp_path), "--clear"]) == 0
+    assert f"0 entries removed from {tmp_path}" in capsys.readouterr().err
+
+
+def test_download_of_what_is_not_registered(tmp_path, capsys):
+    assert command.main(["download", "nothing", f"--root={tmp_path}"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

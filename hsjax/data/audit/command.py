@@ -1,0 +1,74 @@
+"""The audit as a command: one dataset, the splits that were asked for, tables on the terminal and as CSV."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from hsjax import config as run_config
+from hsjax.data import protocols
+from hsjax.data.audit import grouping, leakage, report
+from hsjax.data.protocols import listed
+from hsjax.types import Dataset, Examples, UserError
+
+_WINDOW = 2.5  # s: what a recording is cut into where a protocol divides examples
+
+
+def run(
+    dataset: Dataset,
+    cache_dir: pathlib.Path | None,
+    *,
+    names: Sequence[str] = (),
+    lists: Sequence[tuple[str, str]] = (),
+    seed: int = 0,
+    csv_path: pathlib.Path | None = None,
+) -> int:
+    """Prints the audit of a dataset; see `report.audit`.
+
+    Args:
+      dataset: as its reader gives it.
+      cache_dir: keeps the near-duplicates that were found; None searches every time.
+      names: of protocols, measured with the settings of the base config.
+      lists: pairs of files of ids, for training and for the test.
+      seed: of random splits.
+      csv_path: also written, with every pair.
+
+    Returns:
+      The exit code, 0.
+
+    Raises:
+      UserError: a protocol is not for this dataset, or a list cannot be read.
+    """
+    parts = [_listed(dataset, *pair) for pair in lists]
+    if names:
+        filled = grouping.fill(dataset, cache_dir)
+        parts += [part for name in names for part in _of_protocol(filled, name, seed)]
+    found = report.audit(dataset, cache_dir, parts, seed)
+    print(report.text(found), end="")
+    if csv_path is not None:
+        try:
+            csv_path.parent.mkdir(parents=True, exist_ok=True)
+            csv_path.write_text(report.table(found), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{csv_path} cannot be written ({error.strerror}): give another --csv") from error
+    return 0
+
+
+def _listed(dataset: Dataset, train: str, test: str) -> leakage.Parts:
+    known = {recording.id for recording in dataset.recordings}
+    ids = [frozenset(listed.read(path, "--lists")) for path in (train, test)]
+    present = ", ".join(f"{len(some & known)} of {len(some)} ids" for some in ids)
+    print(f"{pathlib.Path(train).name}, {pathlib.Path(test).name}: {present} are present", flush=True)
+    return leakage.Parts(pathlib.Path(test).name, ids[0] & known, ids[1] & known)
+
+
+def _of_protocol(dataset: Dataset, name: str, seed: int) -> list[leakage.Parts]:
+    """The recordings of every fold, with as many examples of each as a run would roughly cut."""
+    if not all(recording.label for recording in dataset.recordings):
+        raise UserError(f"recordings of {dataset.name} have no labels, so that no protocol divides them here")
+    seconds = np.array([recording.num_samples / recording.sample_rate for recording in dataset.recordings])
+    owner = np.repeat(np.arange(len(seconds), dtype=np.int32), np.maximum(1, (seconds / _WINDOW).astype(int)))
+    label = np.array([dataset.classes.index(recording.label) for recording in dataset.recordings], np.int32)
+    examples = Examples(np.zeros((len(owner), 1), np.float32), label[owner], owner, np.zeros(len(owner)))
+    made = protocols.splits(name, examples, dataset, run_config.base().split, seed=seed)
+    return [leakage.parts(name, dataset, examples, split) for split in made]
