@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+import math
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,10 +16,13 @@ import numpy as np
 import hsjax
 from hsjax import config as run_config
 from hsjax import evaluate, features, models, prepare, progress, train
-from hsjax.config import ConfigDict, StageKind, choice
+from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
 from hsjax.experiment import folder
+from hsjax.experiment.inputs import Inputs
 from hsjax.types import Dataset, Examples, RunKey, Split, UserError
+
+CACHE_VARIABLE = "HSJAX_CACHE"
 
 
 class Training(NamedTuple):
@@ -55,13 +60,21 @@ class Context:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The recordings, checked and described, not decoded."""
-        return load.load(self.config.data, cache_dir=self.workdir / "cache")
+        return load.load(self.config.data, cache_dir=self.cache)
+
+    @property
+    def cache(self) -> pathlib.Path:
+        """Folder of what need not be found or prepared twice."""
+        chosen = self.config.data.cache or os.environ.get(CACHE_VARIABLE, "")
+        return pathlib.Path(chosen).expanduser() if chosen else self.workdir / "cache"
 
     @functools.cached_property
     def examples(self) -> Examples:
         """Every window of every recording."""
         with progress.bar("reading recordings", len(self.dataset.recordings)) as advance:
-            return prepare.examples(self.dataset, self.config.prepare, advance)
+            # Rendered recordings are rendered once more to tell whether they are those in the cache: it saves nothing.
+            cache = None if self.dataset.synthetic and not self.streams else self.cache
+            return prepare.examples(self.dataset, self.config.prepare, advance, cache_dir=cache)
 
     @functools.cached_property
     def front_end(self) -> features.FrontEnd:
@@ -70,23 +83,39 @@ class Context:
         return features.build(self.config.features, self.config.prepare.sample_rate, window)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a run is one object and lives as long as its process
-    def fitted_features(self, protocol: str, fold: int | str) -> tuple[features.FeatureState, np.ndarray]:
-        """What is fitted on the training part of a fold, and every example's features, (n, coeffs, frames)."""
-        train = self.split(protocol, fold).train
+    def inputs(self, protocol: str, fold: int | str) -> Inputs:
+        """What is fitted on the training part of a fold, and every example's features."""
+        chosen = self.split(protocol, fold).train
+        if self.streams:
+            samples, state = self.examples.samples, self.front_end.fit(self.examples.samples, chosen)
+            compute = functools.partial(self.front_end.compute, state)
+            return Inputs(state, train.WindowFeatures(samples, np.arange(len(samples)), compute))
         if self.front_end.learn is None:
             raw = self.raw_features
-            state = self.front_end.standardisation(raw[train])
+            state = self.front_end.standardisation(raw[chosen])
         else:
-            state = self.front_end.fit(self.examples.samples[train])
+            state = self.front_end.fit(self.examples.samples[chosen])
             raw = self._extract(functools.partial(self.front_end.transform, bands=state.bands))
-        return state, np.asarray(features.normalise(state, raw))
+        return Inputs(state, np.asarray(features.normalise(state, raw)))
+
+    @property
+    def streams(self) -> bool:
+        """True where features are computed batch by batch, from windows on the disk."""
+        return choice(Placement, self.config.data.placement, "data.placement") is Placement.STREAM
 
     @functools.cached_property
     def raw_features(self) -> np.ndarray:
         """Features of every example before normalisation, the same under every protocol."""
         return self._extract(self.front_end.transform)
 
+    def raw_features_of(self, rows: slice) -> np.ndarray:
+        """As `raw_features`, of consecutive examples, without those of all others in memory where they are streamed."""
+        if self.streams:
+            return features.extract(self.front_end.transform, self.examples.samples[rows])
+        return self.raw_features[rows]
+
     def _extract(self, transform: features.Transform) -> np.ndarray:
+        train.check_fits(len(self.examples.label) * math.prod(self.front_end.shape) * 4)
         with progress.bar("features", len(self.examples.label)) as advance:
             return features.extract(transform, self.examples.samples, advance)
 
@@ -133,7 +162,8 @@ class Context:
         settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
         settings |= {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self._digest}
         # Numbers depend on these too: what was begun with one version is not gone on with by another.
-        settings |= {"dispatch": train.Dispatch(config.dispatch).resolve().value, "backend": jax.default_backend()}
+        dispatch = train.Dispatch.STEPS if self.streams else train.Dispatch(config.dispatch).resolve()
+        settings |= {"dispatch": dispatch.value, "backend": jax.default_backend()}
         settings |= {"hsjax": hsjax.__version__, "jax": jax.__version__}
         if teacher := config.stages[stage].teacher:
             above = self.trained(training._replace(stage=teacher)).settings
@@ -193,7 +223,7 @@ class Context:
 def _other_data(config: ConfigDict) -> set[str]:
     """Keys of `config.data` that the recordings do not depend on: where they lie, and another dataset's settings."""
     others = {name for name, value in config.data.items() if isinstance(value, ConfigDict)} - {config.data.name}
-    return {"root", "cache", "placement"} | others
+    return {"root", "cache"} | others
 
 
 def learner(context: Context, name: str, steps: int, num_classes: int | None = None) -> train.Learner:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hsjax.evaluate import controls
+from hsjax.evaluate import controls, coverage
 from hsjax.evaluate.bootstrap import Estimate
 from hsjax.experiment.context import Context
 from hsjax.report.run import CONTROL
 from hsjax.types import ResultRow, Split
 
 PARTS = ("train", "validation", "test")
+# Examples at a time.
+_CHUNK = 2048
 
 
 def describe(context: Context) -> dict[str, Any]:
@@ -28,10 +30,22 @@ def describe(context: Context) -> dict[str, Any]:
         "unlabelled": len(dataset.unlabelled),
         "subsets": dict(collections.Counter(recording.subset for recording in dataset.recordings)),
         "folds": [
-            {"protocol": protocol, "fold": fold, "note": split.note, "parts": _parts(context, split)}
+            _fold(context, protocol, split)
             for protocol in context.config.protocols
-            for fold, split in context.splits(protocol).items()
+            for split in context.splits(protocol).values()
         ],
+    }
+
+
+def _fold(context: Context, protocol: str, split: Split) -> dict[str, Any]:
+    parts = _parts(context, split)
+    test = parts["test"]
+    return {
+        "protocol": protocol,
+        "fold": split.name,
+        "note": split.note,
+        "parts": parts,
+        "warning": coverage.warning(test["groups"], test["groups_by_class"]),
     }
 
 
@@ -43,13 +57,12 @@ def _parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:
     for name in PARTS:
         chosen = getattr(split, name)
         owner, label = examples.recording[chosen], examples.label[chosen]
+        of_part = group[owner]
         parts[name] = {
             "examples": len(chosen),
             "recordings": len(np.unique(owner)),
-            "groups": len(np.unique(group[owner])),
-            "groups_by_class": {
-                of: len(np.unique(group[owner[label == index]])) for index, of in enumerate(dataset.classes)
-            },
+            "groups": len(np.unique(of_part)),
+            "groups_by_class": coverage.groups_by_class(label, of_part, dataset.classes),
         }
     return parts
 
@@ -73,12 +86,15 @@ def control_rows(context: Context) -> Iterator[ResultRow]:
 
 def _moments(context: Context) -> Float[np.ndarray, "recordings dims"]:
     """Mean and standard deviation over time of every recording's features before normalisation."""
-    raw = context.raw_features.astype(np.float64)
     owner, count = context.examples.recording, len(context.dataset.recordings)
-    frames = np.bincount(owner, minlength=count)[:, None] * raw.shape[-1]
-    sums = [np.zeros((count, raw.shape[1])) for _ in range(2)]
-    for power, total in enumerate(sums, 1):
-        np.add.at(total, owner, (raw**power).sum(axis=-1))
+    coefficients, frames_each = context.front_end.shape
+    frames = np.bincount(owner, minlength=count)[:, None] * frames_each
+    sums = [np.zeros((count, coefficients)) for _ in range(2)]
+    for start in range(0, len(owner), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        raw = context.raw_features_of(rows).astype(np.float64)
+        for power, total in enumerate(sums, 1):
+            np.add.at(total, owner[rows], (raw**power).sum(axis=-1))
     mean = sums[0] / frames
     return np.hstack([mean, np.sqrt(np.maximum(sums[1] / frames - mean**2, 0))])
 

@@ -97,8 +97,7 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
     source = _source(context, stage, name)
     split = context.split(stage.protocol, stage.fold)
     chosen = calibration_examples(context.examples.label[split.train], stage.calibration, stage.seed)
-    _, computed = context.fitted_features(stage.protocol, stage.fold)
-    calibration = computed[split.train][chosen]
+    calibration = context.inputs(stage.protocol, stage.fold).on_host(split.train[chosen])
     with progress.bar(f"export: {name}", 1) as advance:
         files = exported.export(
             directory,
@@ -174,7 +173,7 @@ class _Windows(NamedTuple):
 
 
 def _windows(context: Context, source: _Source, test: np.ndarray) -> _Windows:
-    normalised = context.fitted_features(source.key.protocol, source.key.fold)[1][test]
+    normalised = context.inputs(source.key.protocol, source.key.fold).on_host(test)
     logits = train.logits(source.network, source.variables, normalised)
     return _Windows(context.examples.samples[test], normalised, logits)
 

@@ -11,7 +11,7 @@ import numpy as np
 from hsjax import config as run_config
 from hsjax import dsp, evaluate, train
 from hsjax.data import quarantine
-from hsjax.evaluate import Decided
+from hsjax.evaluate import Decided, inference
 from hsjax.experiment import evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import page, run, tables
@@ -29,7 +29,9 @@ def write(context: Context, name: str) -> pathlib.Path:
     rows = [row for one in decided for row in _score(context, one)]
     rows += _over_folds(context, decided)
     rows += _differences(context, decided)
+    rows += _inference(context, predictions, decided)
     rows += evaluate.over_seeds(rows)
+    rows += _significance(context, decided)
     rows += list(_model_rows(context))
     rows += exports.model_rows(context)
     rows += evidence.control_rows(context)
@@ -135,6 +137,32 @@ def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
     ]
 
 
+def _inference(context: Context, predictions: list[Predictions], decided: list[Decided]) -> Iterator[ResultRow]:
+    """Calibration and operating points of every model, of the unit that is scored first."""
+    options = {"resamples": context.config.evaluate.bootstrap, "seed": context.config.data.split_seed}
+    validation = {one.key: one for one in predictions if (one.key.split, one.unit) == ("validation", context.unit)}
+    tested = [one for one in decided if one.predictions.unit == context.unit]
+    for one in tested:
+        yield from inference.calibration_rows(one.predictions, positive=context.positive, **options)
+        before = validation.get(dataclasses.replace(one.predictions.key, split="validation"))
+        if context.positive is not None and before is not None:
+            yield from inference.operating_rows(before, one.predictions, positive=context.positive, **options)
+
+
+def _significance(context: Context, decided: list[Decided]) -> Iterator[ResultRow]:
+    """P-values of the differences between train stages."""
+    tested = [one for one in decided if one.predictions.unit == context.unit]
+    networks = [one for one in tested if one.predictions.key.variant == "jax"]
+    by_stage: dict[tuple[str, str], list[Decided]] = {}
+    for one in networks:
+        by_stage.setdefault((one.predictions.key.protocol, one.predictions.key.stage), []).append(one)
+    for protocol in context.config.protocols:
+        for a, b in run_config.differences(context.config):
+            yield from inference.significance_rows(
+                by_stage[protocol, a], by_stage[protocol, b], f"{a} - {b}", positive=context.positive
+            )
+
+
 def _model_rows(context: Context) -> Iterator[ResultRow]:
     """Parameters, multiply-accumulates and epochs of every network."""
     for training in context.trainings():
@@ -170,7 +198,6 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
     # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
     bins = slice(0, round(options.fmax / rate * options.n_fft) + 1)
     spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
-    _, computed = context.fitted_features(last, fold)
     titles = [recordings[examples.recording[index]] for index in chosen]
     with path.open("wb") as file:
         np.savez(
@@ -179,7 +206,7 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
             sample_rate=rate,
             spectrogram=np.swapaxes(spectrogram, -1, -2),
             max_hertz=(bins.stop - 1) * rate / options.n_fft,
-            features=computed[chosen],
+            features=context.inputs(last, fold).on_host(np.array(chosen)),
             hop_seconds=options.hop_length / rate,
             title=np.array([f"{r.label}: {r.id}" + (f" ({r.subset})" if r.subset else "") for r in titles]),
         )

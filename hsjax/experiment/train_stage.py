@@ -26,16 +26,17 @@ def run(context: Context, training: Training) -> None:
         return
     stage, split = context.config.stages[name], context.split(protocol, fold)
     label = context.examples.label
-    feature_state, computed = context.fitted_features(protocol, fold)
-    inputs = {which: jnp.asarray(computed[getattr(split, which)]) for which in ("train", "validation", "test")}
+    inputs = context.inputs(protocol, fold)
+    seen = inputs.of(split.train)
     weighting = train.Weighting(stage.class_weighting)
     data = Batch(
-        inputs["train"],
-        jnp.asarray(label[split.train]),
-        jnp.ones(len(split.train)),
-        jnp.asarray(train.class_weights(label[split.train], len(context.dataset.classes), weighting)),
-        teacher_logits(context, training._replace(stage=stage.teacher), inputs["train"]) if stage.teacher else None,
+        seen,
+        label[split.train],
+        np.ones(len(split.train), np.float32),
+        train.class_weights(label[split.train], len(context.dataset.classes), weighting),
+        teacher_logits(context, training._replace(stage=stage.teacher), seen) if stage.teacher else None,
     )
+    source = train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data))
     steps = -(-len(split.train) // stage.batch_size)
     made = learner(context, name, stage.epochs * steps)
     in_fold = "" if context.folds(protocol) == [0] else f", fold {fold}"
@@ -43,8 +44,8 @@ def run(context: Context, training: Training) -> None:
     with progress.bar(title, stage.epochs * steps) as advance:
         fitted = train.fit(
             made,
-            data,
-            inputs["validation"],
+            source,
+            inputs.of(split.validation),
             functools.partial(validate, label=label[split.validation], positive=context.positive),
             hparams={
                 "learning_rate": jnp.float32(stage.optimizer.learning_rate),
@@ -65,13 +66,14 @@ def run(context: Context, training: Training) -> None:
         )
     checkpoint.save_variables(part.path / VARIABLES, fitted.variables)
     with (part.path / FEATURES).open("wb") as file:
-        np.savez(file, **feature_state._asdict())
+        np.savez(file, **inputs.state._asdict())
     for which in ("validation", "test"):
-        logits = train.logits(made.network, fitted.variables, inputs[which])
+        index = getattr(split, which)
+        logits = train.logits(made.network, fitted.variables, inputs.of(index))
         key = training.key(context.dataset.name, which)
-        predicted = segment_predictions(context, key, getattr(split, which), logits)
+        predicted = segment_predictions(context, key, index, logits)
         folder.save_predictions(predictions_path(part.path, which), predicted)
-    example = jax.ShapeDtypeStruct((1, *data.inputs.shape[1:]), data.inputs.dtype)
+    example = jax.ShapeDtypeStruct((1, *inputs.shape), jnp.float32)
     part.finish(
         {
             "best_epoch": fitted.best_epoch,
@@ -98,10 +100,10 @@ def load(context: Context, training: Training) -> tuple[models.Variables, featur
     return checkpoint.load_variables(path / VARIABLES, shapes), state
 
 
-def teacher_logits(context: Context, teacher: Training, inputs: jax.Array) -> jax.Array:
+def teacher_logits(context: Context, teacher: Training, inputs: jax.Array | train.WindowFeatures) -> np.ndarray:
     """The teacher's logits on the training examples, computed once: nothing random stands before the teacher."""
     variables, _ = load(context, teacher)
-    return jnp.asarray(train.logits(context.network(teacher.stage), variables, inputs))
+    return train.logits(context.network(teacher.stage), variables, inputs)
 
 
 def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:

@@ -1,8 +1,12 @@
 """Sections that hold two things against each other: ours and the papers' figures, one stage and another."""
 
+import numpy as np
+
+from hsjax.evaluate import hypotheses
+from hsjax.evaluate.inference import P_VALUE
 from hsjax.evaluate.rows import ALL, DIFFERENCE
 from hsjax.report import html, wording
-from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, rate, rates
+from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, number, rate, rates, size
 from hsjax.report.html import Content, Markup
 from hsjax.report.run import MODEL, Run
 from hsjax.types import ResultRow
@@ -98,6 +102,29 @@ def differences(run: Run) -> html.Section | None:
     ]
     content += [_difference_table(run, name) for name in names]
     return html.Section("differences", "Differences between stages", content)
+
+
+def significance(run: Run) -> html.Section | None:
+    """P-values of the differences; None where the run tests none."""
+    rows = [row for row in (*run.results, *run.folds) if row.metric.startswith(P_VALUE) and row.stage not in run.stages]
+    if not rows:
+        return None
+    rows = [row for row in rows if not np.isnan(row.value)]  # nothing to test: one class, or no second group
+    adjusted = hypotheses.holm([row.value for row in rows])
+    words = html.paragraph(
+        "Two-sided, on the test part. Holm's adjustment is for all the rows here. McNemar's test takes recordings for "
+        "independent: with several of one person its p is too small; DeLong's variance is computed by group "
+        "(Obuchowski 1997)."
+    )
+    lines: list[list[Content]] = [
+        [row.stage, row.protocol, str(row.fold), str(row.seed), wording.metric(row.metric), number(row.value),
+         number(holm), size(row)]
+        for row, holm in zip(rows, adjusted, strict=True)
+    ]  # fmt: skip
+    header = ["stages", "protocol", "fold", "seed", "test", "p", "p, Holm", "n (groups)"]
+    return html.Section(
+        "significance", "Tests of significance", [words, html.table(caption(run, "P-values."), header, lines)]
+    )
 
 
 def _difference_table(run: Run, name: str) -> Markup:

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # Blue, vermilion, green, purple, orange, sky blue, black.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Inches. At a width of 390 CSS pixels, a phone's, the text stays above 10 pixels.
-_WIDTH = 4.2
+WIDTH = 4.2
 STYLE = {
     "svg.hashsalt": "hsjax",
     "svg.fonttype": "path",
@@ -100,7 +100,7 @@ def training(title: str, losses: Sequence[Curve], scores: Sequence[Curve], score
       score_name: label of their axis.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((_WIDTH, 3.8), layout="constrained")
+        figure = Figure((WIDTH, 3.8), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
         _lines(above, losses)
         _lines(below, scores)
@@ -118,7 +118,7 @@ def confusion(title: str, counts: Int[np.ndarray, "classes classes"], classes: S
     """Counts, and the part of each true class, shaded by that part."""
     part = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure((_WIDTH, 0.62 * _WIDTH + 0.25 * len(classes)), layout="constrained")
+        figure = Figure((WIDTH, 0.62 * WIDTH + 0.25 * len(classes)), layout="constrained")
         axes = figure.subplots()
         axes.imshow(part, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (true, predicted), count in np.ndenumerate(counts):
@@ -145,7 +145,7 @@ def confusion(title: str, counts: Int[np.ndarray, "classes classes"], classes: S
 def roc(title: str, curves: Sequence[Curve]) -> Picture:
     """True over false positive rate; the legend's names carry the areas."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure((_WIDTH, 4.2), layout="constrained")
+        figure = Figure((WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
         _lines(axes, curves)
@@ -166,14 +166,14 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
         list(dict.fromkeys(names)) for names in ([p.model for p in points], [p.variant for p in points])
     )
     with matplotlib.rc_context(STYLE):
-        figure = Figure((_WIDTH, 3.9), layout="constrained")
+        figure = Figure((WIDTH, 3.9), layout="constrained")
         axes = figure.subplots()
         for point in points:
             axes.plot(
                 point.size,
                 point.accuracy,
                 marker=_MARKERS[variants.index(point.variant) % len(_MARKERS)],
-                color=_COLOURS[models.index(point.model) % len(_COLOURS)],
+                color=COLOURS[models.index(point.model) % len(COLOURS)],
                 # Open, so that models of the same size and accuracy show through each other.
                 markerfacecolor="none",
                 markeredgewidth=1.8,
@@ -181,7 +181,7 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
                 linestyle="none",
             )
         handles = [
-            axes.plot([], [], "o", color=_COLOURS[i % len(_COLOURS)], label=name)[0] for i, name in enumerate(models)
+            axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=name)[0] for i, name in enumerate(models)
         ]
         handles += [
             axes.plot([], [], _MARKERS[i % len(_MARKERS)], color="#666666", label=name)[0]
@@ -221,9 +221,9 @@ def example(
     frames = (-hop_seconds / 2, (features.shape[1] - 0.5) * hop_seconds)
     shown = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure((_WIDTH, 4.6), layout="constrained")
+        figure = Figure((WIDTH, 4.6), layout="constrained")
         above, middle, below = figure.subplots(3, 1, sharex=True)
-        above.plot(np.arange(len(samples)) / sample_rate, samples, color=_COLOURS[0], linewidth=0.5)
+        above.plot(np.arange(len(samples)) / sample_rate, samples, color=COLOURS[0], linewidth=0.5)
         above.set(ylabel="amplitude")
         middle.imshow(spectrogram, extent=(*frames, 0, max_hertz), cmap="magma", **shown)
         middle.set(ylabel="Hz")
@@ -246,7 +246,7 @@ def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
             axes.plot(
                 curve.x,
                 curve.y,
-                color=_COLOURS[index % len(_COLOURS)],
+                color=COLOURS[index % len(COLOURS)],
                 linestyle=_DASHES[index % len(_DASHES)],
                 marker="." if len(curve.x) == 1 else None,
                 linewidth=1.4,

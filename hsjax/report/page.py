@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 
-from hsjax.report import comparisons, data, exports, html, pictures, results, run, wording
+from hsjax.report import calibration, comparisons, data, exports, html, pictures, results, run, wording
 from hsjax.report.cells import caption
 from hsjax.report.html import Content, element
 from hsjax.report.style import CSS
@@ -46,6 +46,8 @@ def _page(shown: run.Run) -> str:
         data.folds(shown),
         comparisons.published(shown),
         comparisons.differences(shown),
+        comparisons.significance(shown),
+        calibration.section(shown),
         exports.models(shown),
         exports.gate(shown),
         pictures.training(shown),

@@ -49,4 +49,5 @@ def _table(run: Run, protocol: str, unit: str) -> Markup:
             rows.append([file.stage, str(file.seed), size(scored), *rates(run, file, unit, metrics), threshold])
     decided = wording.decided(run.positive)
     words = f"Protocol {protocol}, per {unit} of the test part, {decided}; 95 % intervals below the figures."
+    words = " ".join(filter(None, [words, run.warning(protocol)]))
     return html.table(caption(run, words), header, rows)

@@ -214,6 +214,12 @@ class Run:
         """Differences between stages; those between a file and its network carry the name of their stage."""
         return [row for row in self.results if row.metric.startswith(DIFFERENCE) and row.stage not in self.stages]
 
+    def warning(self, protocol: str) -> str:
+        """Why intervals under a protocol are narrower than they should be; empty where they are not."""
+        folds = [] if self.data is None else self.data["folds"]
+        found = (one["warning"] for one in folds if one["protocol"] == protocol and one["warning"])
+        return next(found, "")
+
     def _order(self, file: File) -> tuple:
         protocols = self.config["protocols"]
         # The mean over seeds comes before them.
@@ -266,9 +272,14 @@ def _joined(predictions: Iterable[Predictions]) -> Iterator[Predictions]:
     for one in predictions:
         models.setdefault((file_of(one.key), one.unit), []).append(one)
     for folds in models.values():
-        arrays = ("recording", "start", "group", "label", "probabilities")
-        joined = {name: np.concatenate([getattr(one, name) for one in folds]) for name in arrays}
-        yield dataclasses.replace(folds[0], **joined)
+        yield dataclasses.replace(
+            folds[0],
+            recording=np.concatenate([one.recording for one in folds]),
+            start=np.concatenate([one.start for one in folds]),
+            group=np.concatenate([one.group for one in folds]),
+            label=np.concatenate([one.label for one in folds]),
+            probabilities=np.concatenate([one.probabilities for one in folds]),
+        )
 
 
 def _findings(path: pathlib.Path) -> tuple[Listed, ...] | None:

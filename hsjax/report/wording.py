@@ -1,5 +1,6 @@
 """What the page calls things, and what they mean in a sentence."""
 
+from hsjax.evaluate.inference import P_VALUE
 from hsjax.evaluate.panel import AT_HALF
 from hsjax.evaluate.rows import DIFFERENCE, SPREAD
 
@@ -46,6 +47,18 @@ TERMS = {
     "together (subjects where known), not over windows.",
 }
 
+# Outside the tables of rates.
+OTHERS = {
+    "ece": "ECE",
+    "ece_of_noise": "ECE of noise alone",
+    "brier": "Brier score",
+    "sensitivity@specificity0.9": "sensitivity at the operating point",
+    "specificity@specificity0.9": "specificity there",
+    "mcnemar": "McNemar, decisions",
+    "delong": "DeLong by group, AUROC",
+    "wilcoxon:accuracy": "Wilcoxon over seeds and folds, accuracy",
+}
+
 # Of rows that are of no model: prefixes of their metric.
 CONTROLS = {
     "subset_from_audio": "sub-dataset told from the audio",
@@ -76,6 +89,8 @@ def metric(name: str) -> str:
     control, colon, figure = name.partition(":")
     if colon and control in CONTROLS:
         return f"{CONTROLS[control]}: {metric(figure)}"
+    if name.startswith(P_VALUE):
+        return metric(name.removeprefix(P_VALUE))
     if name.endswith(AT_HALF):
         return f"{metric(name.removesuffix(AT_HALF))} at 0.5"
-    return METRICS[name] if name in METRICS else name.replace("_", " ")
+    return (METRICS | OTHERS).get(name, name.replace("_", " "))

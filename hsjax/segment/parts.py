@@ -42,14 +42,7 @@ def divide(dataset: Dataset) -> dict[Part, tuple[Recording, ...]]:
     index = np.arange(len(dataset.recordings), dtype=np.int32)
     label = np.array([dataset.classes.index(recording.label) for recording in dataset.recordings], np.int32)
     examples = Examples(np.zeros((len(index), 0), np.float32), label, index, np.zeros(len(index)))
-    split = protocols.split(
-        protocols.Protocol.GROUPED,
-        examples,
-        dataset,
-        seed=settings.data.split_seed,
-        validation_fraction=settings.split.grouped.validation,
-        test_fraction=settings.split.grouped.test,
-    )
+    (split,) = protocols.splits("grouped", examples, dataset, settings.split, seed=settings.data.split_seed)
     return {part: select(dataset.recordings, getattr(split, part.value)) for part in Part}
 
 

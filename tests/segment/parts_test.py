@@ -16,14 +16,7 @@ def test_divides_as_the_experiments_do(distribution):
     divided = parts.divide(dataset)
     settings = config.base()
     examples = prepare.examples(dataset, settings.prepare)
-    split = protocols.split(
-        protocols.Protocol.GROUPED,
-        examples,
-        dataset,
-        seed=settings.data.split_seed,
-        validation_fraction=settings.split.grouped.validation,
-        test_fraction=settings.split.grouped.test,
-    )
+    (split,) = protocols.splits("grouped", examples, dataset, settings.split, seed=settings.data.split_seed)
     for part, windows in zip(Part, (split.train, split.validation, split.test), strict=True):
         recordings = [dataset.recordings[index] for index in np.unique(examples.recording[windows])]
         assert divided[part] == tuple(recording for recording in recordings if recording.annotation is not None)
