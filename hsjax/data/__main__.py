@@ -113,8 +113,8 @@ def _parser() -> Parser:
     audited.add_argument("--seed", type=int, default=0, help="of random splits")
     audited.add_argument("--protocol", action="append", default=[], help="measure this one's leakage, too; repeatable")
     audited.add_argument(
-        "--lists", nargs=2, action="append", default=[], metavar=("TRAIN", "TEST"),
-        help="measure the leakage of two files of ids, too; repeatable",
+        "--lists", nargs="+", action="append", default=[], metavar="FILE",
+        help="measure the leakage of files of ids, too: that of the test part, then those of training; repeatable",
     )  # fmt: skip
     add("download", download, "fetch a dataset from its official address").add_argument("name")
     add("verify", verify, "hold a table of all files against what is read").add_argument("manifest", type=pathlib.Path)

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import ml_collections
 
 from hsjax.config import UnknownGroups, choice
-from hsjax.data import circor, mitdb, own, pascal, physionet2016, screening, yaseen2018
+from hsjax.data import screening
 from hsjax.data.audit import grouping
+from hsjax.data.readers import circor, mitdb, own, pascal, physionet2016, yaseen2018
 from hsjax.types import Dataset, UserError
 
 SYNTHETIC = "synthetic"

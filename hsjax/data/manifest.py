@@ -25,7 +25,8 @@ import numpy as np
 import soundfile
 from jaxtyping import Int16
 
-from hsjax.data import beat_labels, circor, csv_table, mitdb, pascal
+from hsjax.data import csv_table
+from hsjax.data.readers import beat_labels, circor, mitdb, pascal
 from hsjax.types import Dataset, Finding, Recording, UserError
 
 COLUMNS = ("dataset", "file", "label", "samplerate", "seconds", "sha256")

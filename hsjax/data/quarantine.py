@@ -1,7 +1,6 @@
 """Which files no run may use, which are used although something is wrong, and why: inspection and the report."""
 
 import concurrent.futures
-import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -9,15 +8,14 @@ import io
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
 
-from hsjax.data import audio
-from hsjax.types import Dataset, UserError
+from hsjax.data import audio, whole_file
+from hsjax.types import Dataset
 
 COLUMNS = ("id", "path", "used", "reason")
 
@@ -145,7 +143,7 @@ def write(dataset: Dataset, path: pathlib.Path) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    _write_whole(path, table(dataset))
+    whole_file.write(path, table(dataset))
 
 
 def table(dataset: Dataset) -> str:
@@ -159,21 +157,6 @@ def table(dataset: Dataset) -> str:
     for used, findings in (("no", dataset.quarantined), ("yes", dataset.noted)):
         rows.writerows((item.id, item.path, used, item.reason) for item in findings)
     return text.getvalue()
-
-
-def _write_whole(path: pathlib.Path, text: str) -> None:
-    # No two processes share this name, even where they have the same number in different containers.
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Names in a file system can hold bytes that are no text; nothing else here can.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _load_cache(cache_dir: pathlib.Path | None) -> dict[str, Inspection]:
@@ -190,4 +173,4 @@ def _load_cache(cache_dir: pathlib.Path | None) -> dict[str, Inspection]:
 
 def _save_cache(cache_dir: pathlib.Path, known: dict[str, Inspection]) -> None:
     files = {key: dataclasses.astuple(inspection) for key, inspection in known.items()}
-    _write_whole(cache_dir / _CACHE, json.dumps({"rules": _RULES, "files": files}))
+    whole_file.write(cache_dir / _CACHE, json.dumps({"rules": _RULES, "files": files}))

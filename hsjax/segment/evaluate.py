@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from hsjax import progress
-from hsjax.data import audio, pascal_timings, physionet2016
+from hsjax.data import audio
+from hsjax.data.readers import pascal_timings, physionet2016
 from hsjax.dsp.segmentation import springer
 from hsjax.dsp.segmentation.envelopes import FRAME_RATE
 from hsjax.evaluate import segmentation as scoring

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hsjax import config
-from hsjax.data import physionet2016, protocols
+from hsjax.data import protocols
+from hsjax.data.readers import physionet2016
 from hsjax.types import Dataset, Examples, Recording, UserError
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 import hsjax
 from hsjax import progress
-from hsjax.data import physionet2016
+from hsjax.data.readers import physionet2016
 from hsjax.dsp import batches
 from hsjax.dsp.segmentation import durations, emission, springer
 from hsjax.dsp.segmentation.envelopes import FRAME_RATE, envelopes

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from hsjax import config, features, prepare
-from hsjax.data import physionet2016
+from hsjax.data.readers import physionet2016
 
 
 def rows(threads: int, repetitions: int = 3) -> Iterator[dict[str, str | float]]:

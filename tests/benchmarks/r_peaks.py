@@ -55,7 +55,7 @@ def rows(root: pathlib.Path) -> Iterator[dict]:
     """
     import numpy as np
 
-    from hsjax.data import mitdb
+    from hsjax.data.readers import mitdb
     from hsjax.evaluate import r_peaks as scores
 
     names = mitdb.records(root)

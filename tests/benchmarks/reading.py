@@ -34,7 +34,7 @@ def row(work: str, root: pathlib.Path, cache_dir: pathlib.Path) -> dict[str, str
     sys.path.insert(0, str(_ROOT))
     import configs.kd
     from hsjax import prepare
-    from hsjax.data import physionet2016
+    from hsjax.data.readers import physionet2016
 
     chosen = configs.kd.get_config(_CONFIG).prepare
     began, used = time.perf_counter(), time.process_time()

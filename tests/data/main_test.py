@@ -119,9 +119,9 @@ def test_audit_of_own_recordings(own, capsys, tmp_path):
         (tmp_path / name).write_text("\n".join(ids))
         lists.append(str(tmp_path / name))
     table = tmp_path / "out" / "audit.csv"
-    assert command.main(["audit", "own", f"--path={own}", f"--csv={table}", "--lists", *lists]) == 0
+    assert command.main(["audit", "own", f"--path={own}", f"--csv={table}", "--lists", *lists[::-1]]) == 0
     printed = capsys.readouterr().out
-    assert "train, test: 2 of 3 ids, 2 of 2 ids are present" in printed
+    assert "test after train: 2 of 2 and 2 of 3 ids are present" in printed
     assert "Twins with two labels: 1 pairs" in printed
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -135,13 +135,20 @@ def test_audit_of_own_recordings(own, capsys, tmp_path):
     assert (leaks["twin"], leaks["group"], leaks["recording"]) == ("1", "1", "0")
 
 
+def test_audit_of_one_list_says_what_is_lacking(own, capsys, tmp_path):
+    (tmp_path / "test").write_text("sick0\n")
+    assert command.main(["audit", "own", f"--path={own}", "--lists", str(tmp_path / "test")]) == 2
+    assert "two files or more" in capsys.readouterr().err
+
+
 def test_audit_refuses_a_protocol_that_is_not_for_the_dataset(own, capsys):
     assert command.main(["audit", "own", f"--path={own}", "--protocol=inter-patient"]) == 2
     assert "needs records of MIT-BIH" in capsys.readouterr().err
 
 
 def test_verify_names_what_disagrees(root, capsys):
-    samples = (np.array([0.0, 0.1]) * 32768).round().astype("<i2")
+    samples = np.array([3, -700], "<i2")
+    soundfile.write(root / "physionet2016/training-a/a0001.wav", samples, 2000)
     good = hashlib.sha256(samples.tobytes()).hexdigest()
     lines = ["dataset,file,label,samplerate,seconds,sha256"]
     lines += [f"physionet2016,physionet2016/training-a/a0001.wav,Abnormal,2000,0.001,{good}"]

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import wfdb
 
-from hsjax.data import circor, manifest, mitdb, pascal, physionet2016, yaseen2018
+from hsjax.data import manifest
+from hsjax.data.readers import circor, mitdb, pascal, physionet2016, yaseen2018
 from hsjax.types import Dataset, Finding, UserError
 
 READERS = {reader.NAME: reader for reader in (physionet2016, yaseen2018, pascal, circor, mitdb)}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsjax import config as run_config
-from hsjax.data import physionet2016
 from hsjax.data.protocols import Protocol, inter_patient, splits
+from hsjax.data.readers import physionet2016
 from hsjax.types import Dataset, Examples, Recording, Split, UserError
 
 PARTS = ("train", "validation", "test")

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsjax.data import mitdb
+from hsjax.data.readers import mitdb
 from hsjax.dsp.beats import beat_windows, rr_intervals
 from hsjax.dsp.normalise import z_score
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsjax.data import mitdb
+from hsjax.data.readers import mitdb
 from hsjax.dsp.qrs import r_peaks
 from hsjax.evaluate import r_peaks as scores
 

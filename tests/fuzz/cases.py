@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hsjax.data import circor, mitdb, pascal, physionet2016, yaseen2018
+from hsjax.data.readers import circor, mitdb, pascal, physionet2016, yaseen2018
 
 FORMATS = ("wav", "flac", "hea", "dat", "atr", "mat", "csv", "tsv")
 
@@ -26,7 +26,7 @@ class Case:
 
     Attributes:
       format: one of `FORMATS`, or whatever a test calls it.
-      reader: module and function, `hsjax.data.mitdb:dataset`.
+      reader: module and function, `hsjax.data.readers.mitdb:dataset`.
       files: the whole distribution, path below the root → content.
       target: which of them is mutated.
       options: of the reader.
@@ -168,7 +168,7 @@ def _pascal() -> list[Case]:
     )
     found = [Case("csv", _reader(pascal), sounds | tables, table) for table in tables]
     found += [Case("wav", _reader(pascal), sounds | tables, sound) for sound in sounds]
-    found.append(Case("csv", "hsjax.data.pascal_timings:read", {**sounds, timing: marks}, timing))
+    found.append(Case("csv", "hsjax.data.readers.pascal_timings:read", {**sounds, timing: marks}, timing))
     return found
 
 
@@ -195,7 +195,7 @@ def _circor() -> list[Case]:
 
 
 def _own() -> list[Case]:
-    reader = "hsjax.data.own:dataset"
+    reader = "hsjax.data.readers.own:dataset"
     files = {
         "mine/well/1.wav": _sound(3000),
         "mine/ill/1.flac": _sound(3000, kind="FLAC"),

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsjax.data import mitdb
+from hsjax.data.readers import mitdb
 from hsjax.dsp import beats as device
 from hsjax.prepare import beats as host
 from hsjax.types import Beats

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from hsjax import config, prepare
-from hsjax.data import example_store, physionet2016
+from hsjax.data import example_store
+from hsjax.data.readers import physionet2016
 from hsjax.prepare import cache
 from hsjax.types import Beats, Dataset, Recording, UserError
 
@@ -59,7 +60,7 @@ def test_the_cache_changes_nothing(tmp_path, changes):
 
 def test_what_is_kept_is_not_prepared_again(tmp_path, monkeypatch):
     want = prepare.examples(MADE, settings(), cache_dir=tmp_path)
-    monkeypatch.setattr(examples_module, "_windows", None)
+    monkeypatch.setattr(examples_module, "_cut_all", None)
     assert_equal(prepare.examples(MADE, settings(), cache_dir=tmp_path), want)
 
 

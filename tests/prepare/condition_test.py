@@ -114,7 +114,7 @@ def test_a_recording_without_a_whole_cycle_gives_its_first_window():
     ("changes", "message"),
     [
         ({"filter": "causal"}, "prepare.filter"),
-        ({"cut": "beats"}, "prepare.cut"),
+        ({"cut": "breaths"}, "prepare.cut"),
         ({"filter": "zero-phase", "band": {"order": 3, "low": 20.0, "high": 1_000.0}}, "0 < low < high < 1000"),
         ({"cut": "cycles"}, "no device does"),
     ],

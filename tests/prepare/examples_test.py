@@ -8,7 +8,8 @@ import soundfile
 import wfdb
 
 from hsjax import config, prepare
-from hsjax.data import audio, mitdb, protocols, synthetic
+from hsjax.data import audio, protocols, synthetic
+from hsjax.data.readers import mitdb
 from hsjax.types import Beats, Dataset, Recording, UserError
 
 

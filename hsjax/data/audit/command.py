@@ -19,7 +19,7 @@ def run(
     cache_dir: pathlib.Path | None,
     *,
     names: Sequence[str] = (),
-    lists: Sequence[tuple[str, str]] = (),
+    lists: Sequence[Sequence[str]] = (),
     seed: int = 0,
     csv_path: pathlib.Path | None = None,
 ) -> int:
@@ -29,7 +29,7 @@ def run(
       dataset: as its reader gives it.
       cache_dir: keeps the near-duplicates that were found; None searches every time.
       names: of protocols, measured with the settings of the base config.
-      lists: pairs of files of ids, for training and for the test.
+      lists: files of ids: that of the test part, and one or more of training.
       seed: of random splits.
       csv_path: also written, with every pair.
 
@@ -54,12 +54,18 @@ def run(
     return 0
 
 
-def _listed(dataset: Dataset, train: str, test: str) -> leakage.Parts:
+def _listed(dataset: Dataset, test: str, *train: str) -> leakage.Parts:
+    if not train:
+        raise UserError("--lists takes two files or more: the list of the test part, then those of training")
     known = {recording.id for recording in dataset.recordings}
-    ids = [frozenset(listed.read(path, "--lists")) for path in (train, test)]
-    present = ", ".join(f"{len(some & known)} of {len(some)} ids" for some in ids)
-    print(f"{pathlib.Path(train).name}, {pathlib.Path(test).name}: {present} are present", flush=True)
-    return leakage.Parts(pathlib.Path(test).name, ids[0] & known, ids[1] & known)
+    tested = frozenset(listed.read(test, "--lists"))
+    trained = frozenset(one for path in train for one in listed.read(path, "--lists"))
+    name = f"{pathlib.Path(test).name} after {' + '.join(pathlib.Path(path).name for path in train)}"
+    print(
+        f"{name}: {len(tested & known)} of {len(tested)} and {len(trained & known)} of {len(trained)} ids are present",
+        flush=True,
+    )
+    return leakage.Parts(pathlib.Path(test).name, trained & known, tested & known)
 
 
 def _of_protocol(dataset: Dataset, name: str, seed: int) -> list[leakage.Parts]:

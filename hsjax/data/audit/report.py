@@ -121,7 +121,8 @@ def text(audit: Audit, listed: int = 20) -> str:
     """
     total = sum(row.n for row in audit.classes)
     sections = [
-        f"Audit of {audit.dataset}: {total} recordings\n" + textwrap.fill(f"Groups: {audit.grouping}", _WIDTH),
+        f"Audit of {audit.dataset}: {total} recordings\n"
+        + textwrap.fill(f"Where groups come from: {audit.grouping}", _WIDTH),
         f"Twins: {audit.twins} pairs with a correlation of at least {twins.TWIN:g}\n"
         + _aligned(
             ("class", "n", "with a twin in the class", "known groups", "sources"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from hsjax.data import audio, yaseen2018
+from hsjax.data import audio
 from hsjax.data.audit import twins
+from hsjax.data.readers import yaseen2018
 from hsjax.types import UserError
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import mitdb, physionet2016
 from hsjax.data.download import download, fetch, place
 from hsjax.data.download import register as registers
+from hsjax.data.readers import mitdb, physionet2016
 from hsjax.types import UserError
 
 

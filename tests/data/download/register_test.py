@@ -1,7 +1,8 @@
 import pytest
 
-from hsjax.data import circor, load, mitdb, pascal, physionet2016, yaseen2018
+from hsjax.data import load
 from hsjax.data.download import download, register
+from hsjax.data.readers import circor, mitdb, pascal, physionet2016, yaseen2018
 from hsjax.types import UserError
 
 READERS = {reader.NAME: reader for reader in (physionet2016, yaseen2018, pascal, mitdb, circor)}

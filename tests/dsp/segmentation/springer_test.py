@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsjax.data import audio, state_annotations, synthetic
+from hsjax.data import audio, synthetic
+from hsjax.data.readers import state_annotations
 from hsjax.dsp.segmentation import springer
 from hsjax.dsp.segmentation.durations import DurationModel
 from hsjax.dsp.segmentation.rhythm import Rhythm

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import physionet2016, quarantine
+from hsjax.data import quarantine
+from hsjax.data.readers import physionet2016
 from hsjax.types import UserError
 
 RATE = 2000

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Int8
 
 from hsjax.config import choice
-from hsjax.data import csv_table, listing
-from hsjax.data.assemble import Described, assemble, printable
+from hsjax.data import csv_table
+from hsjax.data.readers import listing
+from hsjax.data.readers.assemble import Described, assemble, printable
 from hsjax.types import Dataset, HeartState, UserError
 
 NAME: str = "circor"

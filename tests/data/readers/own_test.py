@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import own
+from hsjax.data.readers import own
 from hsjax.types import UserError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import pascal_timings
+from hsjax.data.readers import pascal_timings
 from hsjax.types import UserError
 
 HEAD = "fname,cycle,sound,location\n"

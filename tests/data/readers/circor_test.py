@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import circor
+from hsjax.data.readers import circor
 from hsjax.types import HeartState, UserError
 
 RATE = 4000

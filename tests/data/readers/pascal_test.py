@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import pascal
+from hsjax.data.readers import pascal
 from hsjax.types import UserError
 
 HEAD = "dataset,fname,label,sublabel\n"

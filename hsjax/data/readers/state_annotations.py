@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from jaxtyping import Int8
 
-from hsjax.data import mat_cells
+from hsjax.data.readers import mat_cells
 from hsjax.types import HeartState
 
 NAMES = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from hsjax.data import mat_cells, state_annotations
+from hsjax.data.readers import mat_cells, state_annotations
 
 
 def cells(*rows) -> np.ndarray:

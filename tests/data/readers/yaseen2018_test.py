@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hsjax.data import yaseen2018
+from hsjax.data.readers import yaseen2018
 from hsjax.types import UserError
 
 RATE = 8000

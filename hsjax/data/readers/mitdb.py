@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int16, Int64
 
 from hsjax import types
-from hsjax.data import beat_labels, quarantine, wfdb_header
-from hsjax.data.beat_labels import BEAT_SYMBOLS, Labels
-from hsjax.data.wfdb_header import UnreadableRecord
+from hsjax.data import quarantine
+from hsjax.data.readers import beat_labels, wfdb_header
+from hsjax.data.readers.beat_labels import BEAT_SYMBOLS, Labels
+from hsjax.data.readers.wfdb_header import UnreadableRecord
 from hsjax.types import Dataset, Finding, Recording, UserError
 
 NAME: str = "mitdb"

@@ -16,8 +16,9 @@ import pathlib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from hsjax.data import csv_table, listing
-from hsjax.data.assemble import Described, assemble, printable
+from hsjax.data import csv_table
+from hsjax.data.readers import listing
+from hsjax.data.readers.assemble import Described, assemble, printable
 from hsjax.types import Dataset, UserError
 
 NAME: str = "own"

@@ -1,7 +1,7 @@
 import numpy as np
 import soundfile
 
-from hsjax.data.assemble import Described, assemble, printable
+from hsjax.data.readers.assemble import Described, assemble, printable
 from hsjax.types import Dataset
 
 

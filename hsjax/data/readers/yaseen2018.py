@@ -10,8 +10,8 @@ import pathlib
 import re
 import unicodedata
 
-from hsjax.data import listing
-from hsjax.data.assemble import Described, assemble
+from hsjax.data.readers import listing
+from hsjax.data.readers.assemble import Described, assemble
 from hsjax.types import Dataset, UserError
 
 NAME: str = "yaseen2018"

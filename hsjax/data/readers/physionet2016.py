@@ -15,8 +15,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
-from hsjax.data import audio, csv_table, quarantine, state_annotations
-from hsjax.data.assemble import printable
+from hsjax.data import audio, csv_table, quarantine
+from hsjax.data.readers import state_annotations
+from hsjax.data.readers.assemble import printable
 from hsjax.types import Dataset, Finding, Recording, UserError
 
 NAME: str = "physionet2016"

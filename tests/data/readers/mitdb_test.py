@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from hsjax.data import beat_labels, mitdb
+from hsjax.data.readers import beat_labels, mitdb
 from hsjax.types import UserError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from hsjax.data import physionet2016, state_annotations
+from hsjax.data.readers import physionet2016, state_annotations
 from hsjax.types import HeartState
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hsjax.data import beat_labels
-from hsjax.data.beat_labels import Labels
+from hsjax.data.readers import beat_labels
+from hsjax.data.readers.beat_labels import Labels
 
 
 def test_every_code_has_a_class():

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hsjax.config import choice
-from hsjax.data import csv_table, listing
-from hsjax.data.assemble import Described, assemble
+from hsjax.data import csv_table
+from hsjax.data.readers import listing
+from hsjax.data.readers.assemble import Described, assemble
 from hsjax.types import Dataset, UserError
 
 NAME: str = "pascal"

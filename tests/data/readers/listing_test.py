@@ -1,4 +1,4 @@
-from hsjax.data import listing
+from hsjax.data.readers import listing
 
 
 def test_files_below(tmp_path):

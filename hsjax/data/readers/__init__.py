@@ -1,0 +1,1 @@
+"""One file per dataset: its official distribution to recordings, read as published."""
