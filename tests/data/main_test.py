@@ -115,7 +115,10 @@ def own(tmp_path):
 
 def test_audit_of_own_recordings(own, capsys, tmp_path):
     lists = []
-    for name, ids in {"train": ["sick0", "well0", "absent"], "test": ["copy", "well1"]}.items():
+    for name, ids in {
+        "train": ["sick/sick0.wav", "well/well0.wav", "absent"],
+        "test": ["well/copy.wav", "well/well1.wav"],
+    }.items():
         (tmp_path / name).write_text("\n".join(ids))
         lists.append(str(tmp_path / name))
     table = tmp_path / "out" / "audit.csv"
@@ -130,7 +133,7 @@ def test_audit_of_own_recordings(own, capsys, tmp_path):
     leaks = {
         row["metric"]: row["value"]
         for row in rows
-        if (row["table"], row["item"], row["label"]) == ("leakage", "test", "")
+        if (row["table"], row["item"], row["label"]) == ("leakage", "test after train", "")
     }
     assert (leaks["twin"], leaks["group"], leaks["recording"]) == ("1", "1", "0")
 

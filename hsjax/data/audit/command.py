@@ -57,15 +57,13 @@ def run(
 def _listed(dataset: Dataset, test: str, *train: str) -> leakage.Parts:
     if not train:
         raise UserError("--lists takes two files or more: the list of the test part, then those of training")
-    known = {recording.id for recording in dataset.recordings}
-    tested = frozenset(listed.read(test, "--lists"))
-    trained = frozenset(one for path in train for one in listed.read(path, "--lists"))
+    ids = {recording.id for recording in dataset.recordings}
+    lists = [listed.read(test, "--lists"), [one for path in train for one in listed.read(path, "--lists")]]
+    tested, trained = (frozenset(listed.known(some, ids)) for some in lists)
     name = f"{pathlib.Path(test).name} after {' + '.join(pathlib.Path(path).name for path in train)}"
-    print(
-        f"{name}: {len(tested & known)} of {len(tested)} and {len(trained & known)} of {len(trained)} ids are present",
-        flush=True,
-    )
-    return leakage.Parts(pathlib.Path(test).name, trained & known, tested & known)
+    of_tested, of_trained = (len(set(some)) for some in lists)
+    print(f"{name}: {len(tested)} of {of_tested} and {len(trained)} of {of_trained} ids are present", flush=True)
+    return leakage.Parts(name, trained, tested)
 
 
 def _of_protocol(dataset: Dataset, name: str, seed: int) -> list[leakage.Parts]:

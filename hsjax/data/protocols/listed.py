@@ -1,6 +1,7 @@
 """Splits that somebody else has made: one file of recording ids for each part."""
 
 import pathlib
+from collections.abc import Container, Iterable
 
 import ml_collections
 import numpy as np
@@ -34,7 +35,7 @@ def splits(
     found = {}
     for index, name in enumerate(_PARTS):
         ids = read(settings[name], f"config.split.listed.{name}")
-        present = [place[one] for one in ids if one in place]
+        present = [place[one] for one in known(ids, place)]
         if not present:
             raise UserError(f"{settings[name]} names no usable recording of {dataset.name}: give another list")
         twice = [dataset.recordings[one].id for one in present if part[one] >= 0]
@@ -52,7 +53,7 @@ def read(path: str, key: str) -> list[str]:
     """The distinct ids of a list, in its order.
 
     Args:
-      path: a text file, one id a line; what follows a comma or a `.wav` at the end does not belong to the id.
+      path: a text file, one id a line; what follows a comma does not belong to it.
       key: of the config, for the error.
 
     Raises:
@@ -63,5 +64,11 @@ def read(path: str, key: str) -> list[str]:
     if pathlib.Path(path).stat().st_size > _LARGEST:
         raise UserError(f"{path} is too large to be a list of ids: give a text file with one recording id a line")
     text = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    ids = (line.split(",")[0].strip().removesuffix(".wav") for line in text.splitlines())
+    ids = (line.split(",")[0].strip() for line in text.splitlines())
     return list(dict.fromkeys(one for one in ids if one))
+
+
+def known(ids: Iterable[str], dataset_ids: Container[str]) -> list[str]:
+    """Those ids of a list that are a dataset's, as they are or without the `.wav` that lists of files have."""
+    names = (one if one in dataset_ids else one.removesuffix(".wav") for one in ids)
+    return [one for one in names if one in dataset_ids]
