@@ -69,7 +69,7 @@ def test_healthy(root):
         FILES_B[2]: ("normal", "set_b", "171", "p-b-171", {}),
         FILES_B[3]: ("normal", "set_b", "171", "p-b-171", noisy),
     }
-    assert dataset.grouping == "set_a: the day of recording, people are unknown; set_b: the patient's number"
+    assert dataset.grouping == "set_a: the day of recording, people are unknown, two days being one source; set_b: the patient's number, three being one source"
 
 
 def test_labels_and_sets(root):
@@ -79,7 +79,7 @@ def test_labels_and_sets(root):
     dataset = pascal.dataset(root, sets=(pascal.Set.B,))
     assert dataset.classes == ("normal", "murmur", "extra")
     assert {r.subset for r in dataset.recordings} == {"set_b"}
-    assert dataset.grouping == "set_b: the patient's number"
+    assert dataset.grouping == "set_b: the patient's number, three being one source"
     with pytest.raises(UserError, match=r"pascal\.sets"):
         pascal.dataset(root, sets=())
 
@@ -218,3 +218,6 @@ def test_all_real_recordings(real_root, real_cache):
     four = pascal.dataset(real_root, real_cache)
     assert [r.id for r in four.recordings] == [r.id for r in dataset.recordings]
     assert sum(r.label == "extra" for r in four.recordings) == sum(r.label[:5] == "extra" for r in dataset.recordings)
+    # Whoever holds the sounds to be one source: 101, 103 and 146, and two days.
+    groups = {recording.group for recording in dataset.recordings}
+    assert groups & {"p-b-101", "p-b-103", "p-b-146", "p-a-20110801", "p-a-20110822"} == {"p-b-101", "p-a-20110801"}
