@@ -58,6 +58,33 @@ def test_the_table_of_results_is_that_of_the_committed_run():
     assert table() in README
 
 
+def test_the_table_of_protocols_is_that_of_the_committed_run():
+    found = {
+        (row["protocol"], row["fold"], row["unit"], row["metric"], row["label"]): row
+        for row in rows(RESULTS.parent / "protocols-physionet2016.csv")
+    }
+
+    def cell(protocol: str, fold: str, unit: str, metric: str) -> str:
+        row = found[protocol, fold, unit, metric, ""]
+        value, low, high = (f"{float(row[name]):.3f}" for name in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    for protocol, fold in (("paper", "0"), ("grouped", "0"), ("leave-one-subset-out", "mean")):
+        cells = [cell(protocol, fold, "segment", "accuracy@0.5")]
+        cells += [cell(protocol, fold, "recording", metric) for metric in ("macc", "auroc")]
+        row = found[protocol, fold, "recording", "auroc", ""]
+        assert f"| {protocol} | {' | '.join(cells)} | {int(row['n']):,} of {row['n_groups']} groups |" in README
+    text = " ".join(README.split())
+    left_out = (found["leave-one-subset-out", f"training-{letter}", "recording", "auroc", ""] for letter in "abcdef")
+    assert "AUROC is " + ", ".join(f"{float(row['value']):.2f}" for row in left_out) in text
+    assert f"with accuracy {cell('', '', 'recording', 'subset_from_audio:accuracy')[:-1]};" in text
+    assert (
+        f"always the largest: {float(found['', '', 'recording', 'subset_from_audio:majority', '']['value']):.3f}"
+        in text
+    )
+    assert f"the label with AUROC {cell('', '', 'recording', 'label_from_subset:auroc')}" in text
+
+
 def test_the_differences_over_seeds_are_those_of_the_committed_run():
     text = " ".join(README.split())
     for unit, metric in (
