@@ -13,6 +13,23 @@ class UserError(Exception):
     """The user can mend this; the message is one sentence that says how. `launch` prints it without a trace."""
 
 
+class UnreadableFile(UserError):  # noqa: N818, the field says what is wrong, not that something is
+    """No usable samples can be had from a file.
+
+    Attributes:
+      path: the file.
+      reason: why, without the path.
+    """
+
+    def __init__(self, path: pathlib.Path, reason: str):
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
 class HeartState(enum.IntEnum):
     """Heart states in the order and with the numbers of Springer et al. (IEEE Trans. Biomed. Eng. 63:822, 2016)."""
 

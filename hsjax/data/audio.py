@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Float32, Int64
 
-from hsjax.types import UserError
+from hsjax.types import UnreadableFile
 
 MAX_FRAMES = 2**28
 """Longest recording that is decoded: 1 GiB as float32, 37 hours at 2 kHz, 1.7 hours at 44.1 kHz."""
@@ -19,21 +19,8 @@ _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream that was
 _UNKNOWN_BYTES = 2**32 - 1  # the size of `data` in a WAV that was written into a pipe
 
 
-class UnreadableAudio(UserError):  # noqa: N818, the field says what is wrong, not that something is
-    """No usable samples can be had from a file.
-
-    Attributes:
-      path: the file.
-      reason: why, without the path.
-    """
-
-    def __init__(self, path: pathlib.Path, reason: str):
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+class UnreadableAudio(UnreadableFile):
+    """No usable samples can be had from an audio file."""
 
 
 class _Forward(soundfile.SoundFile):

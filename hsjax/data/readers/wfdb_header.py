@@ -9,7 +9,7 @@ import math
 import pathlib
 import re
 
-from hsjax.types import UserError
+from hsjax.types import UnreadableFile
 
 MAX_BYTES = 2**16
 """Of a header; those of MIT-BIH have less than 1 KiB."""
@@ -31,21 +31,8 @@ _SIGNAL = re.compile(
 )
 
 
-class UnreadableRecord(UserError):  # noqa: N818, the field says what is wrong, not that something is
-    """No usable samples or beats can be had from a record.
-
-    Attributes:
-      path: the file that is at fault.
-      reason: why, without the path.
-    """
-
-    def __init__(self, path: pathlib.Path, reason: str):
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+class UnreadableRecord(UnreadableFile):
+    """No usable samples or beats can be had from a record."""
 
 
 @dataclasses.dataclass(frozen=True)

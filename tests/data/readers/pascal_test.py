@@ -69,11 +69,8 @@ def test_healthy(root):
         FILES_B[2]: ("normal", "set_b", "171", "p-b-171", {}),
         FILES_B[3]: ("normal", "set_b", "171", "p-b-171", noisy),
     }
-    assert (
-        dataset.grouping
     days = "set_a: the day of recording, people are unknown, two days being one source"
     assert dataset.grouping == f"{days}; set_b: the patient's number, three being one source"
-    )
 
 
 def test_labels_and_sets(root):
