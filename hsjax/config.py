@@ -90,7 +90,8 @@ def base() -> ConfigDict:
             # Fractions: test of all, validation of what is not test. Song et al. split 10:1.
             "split": {
                 "paper": {"test": 1 / 11, "validation": 0.1, "unit": "example", "stratified": False},
-                "grouped": {"test": 0.2, "validation": 0.15, "folds": 1},  # several folds: test is 1 / folds
+                # folds: 1; several, of which each tests a part of the groups; 0: 5 where a class has few groups, else 1
+                "grouped": {"test": 0.2, "validation": 0.15, "folds": 0},
                 "leave-one-subset-out": {"validation": 0.15},
                 "inter-patient": {"validation": 0.2},
                 "listed": {"train": "", "validation": "", "test": ""},  # text files, one recording id a line
@@ -276,8 +277,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         fractions = [value for key, value in parts.items() if key in ("test", "validation") and name != "listed"]
         if not all(0 < fraction < 1 for fraction in fractions):
             yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
-    if config.split.grouped.folds < 1:
-        yield "config.split.grouped.folds must be 1 or the number of folds"
+    if config.split.grouped.folds < 0:
+        yield "config.split.grouped.folds must be 1, the number of folds, or 0 to choose by the number of groups"
     if choice(Placement, config.data.placement, "data.placement") is Placement.STREAM and config.dispatch == "scan":
         yield "config.dispatch=scan needs all data on the device; leave it at auto, or set config.data.placement=device"
     choice(UnknownGroups, config.data.unknown_groups, "data.unknown_groups")

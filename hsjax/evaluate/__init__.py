@@ -1,4 +1,4 @@
-"""How good a model is: metrics per segment and per recording, thresholds, intervals by subject. NumPy only."""
+"""How good a model is: metrics per segment and recording, thresholds, intervals by subject, tests. Never JAX."""
 
 from hsjax.evaluate.aggregate import recordings
 from hsjax.evaluate.bootstrap import Decided

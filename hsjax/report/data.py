@@ -18,7 +18,7 @@ def recordings(run: Run) -> html.Section | None:
     groups = "groups unknown" if data["groups"] is None else f"{data['groups']:,} groups"
     words = [f"{data['recordings']:,} recordings, {data['hours']:.1f} hours, {groups}."]
     if data["grouping"]:
-        words.append(f"Groups: {data['grouping']}")
+        words.append(f"Where groups come from: {data['grouping']}")
     content: list[Content] = [html.paragraph(" ".join(words))]
     header = ["protocol", "fold", *_PARTS, "groups by class, test"]
     rows: list[list[Content]] = [

@@ -39,6 +39,7 @@ def make_examples(dataset: Dataset, windows, label=None) -> Examples:
 
 def run(protocol, examples, dataset, seed=0, **changes) -> tuple[Split, ...]:
     chosen = run_config.base().split
+    chosen.grouped.folds = 1
     chosen[protocol].update(changes)
     return splits(protocol, examples, dataset, chosen, seed=seed)
 
@@ -131,6 +132,19 @@ def test_cross_validation(drawn, seed, validation, folds):
     # Each example is tested exactly once.
     assert np.array_equal(np.sort(np.concatenate([split.test for split in made])), np.arange(len(examples.label)))
     assert same(made, run("grouped", examples, dataset, seed, validation=validation, folds=folds))
+
+
+@pytest.mark.parametrize(("groups", "folds"), [(3, 3), (6, 5), (9, 5), (10, 1)])
+def test_few_groups_are_all_tested_in_turn(groups, folds):
+    rows = [(f"well{i}", 0, "") for i in range(30)] + [(f"sick{i // 2}", 1, "") for i in range(2 * groups)]
+    dataset = make_dataset(rows)
+    examples = make_examples(dataset, [2] * len(rows))
+    made = run("grouped", examples, dataset, folds=0)
+    assert len(made) == folds
+    for split in made:
+        check_groups(split, examples, dataset)
+        assert split.note == ("" if folds == 1 else f"{folds} folds, because class abnormal has only {groups} groups")
+    assert same(made, run("grouped", examples, dataset, folds=folds))
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,6 +15,7 @@ def test_divides_as_the_experiments_do(distribution):
     dataset = parts.load(distribution)
     divided = parts.divide(dataset)
     settings = config.base()
+    settings.split.grouped.folds = 1
     examples = prepare.examples(dataset, settings.prepare)
     (split,) = protocols.splits("grouped", examples, dataset, settings.split, seed=settings.data.split_seed)
     for part, windows in zip(Part, (split.train, split.validation, split.test), strict=True):

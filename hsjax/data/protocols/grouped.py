@@ -1,11 +1,18 @@
 """Splits that keep groups whole: one split, cross-validation, and one sub-dataset left out at a time."""
 
+import dataclasses
+
 import ml_collections
 import numpy as np
 from jaxtyping import Bool
 
 from hsjax.data.protocols import division, fractions
 from hsjax.types import Dataset, Examples, Split, UserError
+
+FEW_GROUPS = 10
+"""With fewer groups in a class, what a single test part shows is the luck of the draw: all groups are tested in turn."""
+
+_FOLDS_OF_FEW = 5
 
 
 def splits(
@@ -17,22 +24,22 @@ def splits(
       examples: of `dataset`.
       dataset: every recording has a group.
       settings: `test`, a fraction of all recordings, without meaning for several folds; `validation`, of what is not
-        test; `folds`: 1, or how many, each group being tested in exactly one of them.
+        test; `folds`: 1, or how many, each group being tested in exactly one of them; 0 for 1, or for 5 where a class
+        has fewer than `FEW_GROUPS` groups (or for as many as it has).
       rng: of ties and order.
 
     Raises:
       UserError: a fraction is out of range, or there are more folds than groups of a class.
     """
     everything = np.arange(len(examples.label))
-    if settings.folds == 1:
+    folds, note = (settings.folds, "") if settings.folds else _choose_folds(examples, dataset)
+    if folds == 1:
         shares = fractions.shares(settings.validation, settings.test)
         return (fractions.split(everything, division.by_group(examples, dataset, everything, shares, rng)),)
-    _require_groups(examples, dataset, settings.folds)
-    equal = np.full(settings.folds, 1 / settings.folds)
-    fold = division.by_group(examples, dataset, everything, equal, rng)
-    return tuple(
-        _held_out(examples, dataset, fold == index, settings.validation, rng, index) for index in range(settings.folds)
-    )
+    _require_groups(examples, dataset, folds)
+    fold = division.by_group(examples, dataset, everything, np.full(folds, 1 / folds), rng)
+    made = (_held_out(examples, dataset, fold == index, settings.validation, rng, index) for index in range(folds))
+    return tuple(dataclasses.replace(split, note=note) for split in made)
 
 
 def leave_one_subset_out(
@@ -82,11 +89,25 @@ def _held_out(
     return fractions.split(chosen, np.concatenate([part, np.full(test.sum(), 2)]), name, note)
 
 
+def _group_counts(examples: Examples, dataset: Dataset) -> dict[str, int]:
+    """How many groups hold examples of each class."""
+    group = division.groups_of(dataset)[examples.recording]
+    return {name: len(np.unique(group[examples.label == label])) for label, name in enumerate(dataset.classes)}
+
+
+def _choose_folds(examples: Examples, dataset: Dataset) -> tuple[int, str]:
+    counts = _group_counts(examples, dataset)
+    rarest = min(counts, key=lambda name: counts[name])
+    # Below 3 groups no number of folds helps: one split then says what is lacking.
+    if not 3 <= counts[rarest] < FEW_GROUPS:
+        return 1, ""
+    folds = min(_FOLDS_OF_FEW, counts[rarest])
+    return folds, f"{folds} folds, because class {rarest} has only {counts[rarest]} groups"
+
+
 def _require_groups(examples: Examples, dataset: Dataset, folds: int) -> None:
     """Every fold tests each class, and two other groups of it train and validate."""
-    group = division.groups_of(dataset)[examples.recording]
-    for label, name in enumerate(dataset.classes):
-        have = len(np.unique(group[examples.label == label]))
+    for name, have in _group_counts(examples, dataset).items():
         if have < max(folds, 3):
             raise UserError(
                 f"class {name} of {dataset.name} has {have} groups, too few for {folds} folds: set "
