@@ -10,7 +10,7 @@ from hsjax.data.protocols import division, fractions
 from hsjax.types import Dataset, Examples, Split, UserError
 
 FEW_GROUPS = 10
-"""With fewer groups in a class, what a single test part shows is the luck of the draw: all groups are tested in turn."""
+"""With fewer groups in a class a single test part shows the luck of the draw: then all groups are tested in turn."""
 
 _FOLDS_OF_FEW = 5
 
