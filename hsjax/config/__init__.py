@@ -1,0 +1,29 @@
+"""The base config, the stages it is made of, and the checks that stop a run before any work.
+
+A config file (`configs/NAME.py`) starts from `base()`, adds stages made by `train_stage`, `export_stage` and
+`report_stage`, and changes values.
+"""
+
+from ml_collections import ConfigDict
+
+from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
+from hsjax.config.validation import differences, stages, validate
+
+__all__ = [
+    "ConfigDict",
+    "Cut",
+    "Placement",
+    "StageKind",
+    "UnknownGroups",
+    "WholeFilter",
+    "base",
+    "choice",
+    "differences",
+    "export_stage",
+    "report_stage",
+    "stages",
+    "train_stage",
+    "unknown_key",
+    "validate",
+]

@@ -1,0 +1,63 @@
+"""Values of a config that name one of a few things."""
+
+import enum
+from typing import TypeVar
+
+from hsjax.types import UserError
+
+
+class StageKind(enum.Enum):
+    """What a stage does. TRAIN runs for every protocol and seed; the others once."""
+
+    TRAIN = "train"
+    EXPORT = "export"
+    REPORT = "report"
+
+
+class WholeFilter(enum.Enum):
+    """Filter over whole recordings."""
+
+    NONE = "none"
+    ZERO_PHASE = "zero-phase"
+
+
+class Placement(enum.Enum):
+    """Where training features lie."""
+
+    DEVICE = "device"
+    STREAM = "stream"
+
+
+class UnknownGroups(enum.Enum):
+    """What is done about recordings of which nothing says whose they are.
+
+    TWINS: clusters of near-copies are their groups (see `data.audit`).
+    REFUSE: they have none, and protocols that keep groups whole are refused.
+    """
+
+    TWINS = "twins"
+    REFUSE = "refuse"
+
+
+class Cut(enum.Enum):
+    """How recordings become examples."""
+
+    WINDOWS = "windows"
+    CYCLES = "cycles"
+    BEATS = "beats"
+
+
+Choice = TypeVar("Choice", bound=enum.Enum)
+
+
+def choice(kind: type[Choice], value: str, key: str) -> Choice:
+    """The member of an enum that a config value names.
+
+    Raises:
+      UserError: it names none.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise UserError(f"config.{key} is {value!r}; it must be one of {known}") from None

@@ -1,0 +1,133 @@
+"""Checks that stop a run before any work."""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.keys import TEMPLATES, base, refuse_unknown
+from hsjax.types import UserError
+
+
+def stages(config: ConfigDict, kind: StageKind) -> dict[str, ConfigDict]:
+    """The stages of one kind in the pipeline, in its order."""
+    chosen = {name: config.stages[name] for name in config.pipeline}
+    return {name: stage for name, stage in chosen.items() if stage.kind == kind.value}
+
+
+def differences(config: ConfigDict) -> list[tuple[str, str]]:
+    """The pairs (a, b) of `config.evaluate.differences`, each written `a - b`."""
+    return [(a.strip(), b.strip()) for a, _, b in (pair.partition(" - ") for pair in config.evaluate.differences)]
+
+
+def validate(config: ConfigDict) -> None:
+    """Raise a UserError, saying what to do, for unknown keys and settings that contradict each other."""
+    refuse_unknown(config, base(), "")
+    for name, stage in config.stages.items():
+        kind = choice(StageKind, stage.get("kind", ""), f"stages.{name}.kind")
+        refuse_unknown(stage, TEMPLATES[kind](), f"stages.{name}.")
+    for name in config.pipeline:
+        if config.pipeline.count(name) > 1:
+            raise UserError(f"config.pipeline names {name!r} more than once")
+        if name not in config.stages:
+            raise UserError(f"config.pipeline names {name!r}; config.stages has {', '.join(config.stages.keys())}")
+    problems = list(_problems(config))
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _problems(config: ConfigDict) -> Iterator[str]:
+    whole = all(isinstance(seed, int) and seed >= 0 for seed in config.seeds)
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or not whole:
+        yield f"config.seeds is {tuple(config.seeds)}; give one or more different integers from 0 on"
+    if any("," in name for name in config.protocols):
+        yield "several protocols in a flag are written --config.protocols=\"('paper','grouped')\""
+    elif not config.protocols or len(set(config.protocols)) < len(config.protocols):
+        yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
+    for name, parts in config.split.items():
+        fractions = [value for key, value in parts.items() if key in ("test", "validation") and name != "listed"]
+        if not all(0 < fraction < 1 for fraction in fractions):
+            yield f"config.split.{name} leaves a part empty; test and validation lie between 0 and 1"
+    if config.split.grouped.folds < 0:
+        yield "config.split.grouped.folds must be 1, the number of folds, or 0 to choose by the number of groups"
+    if choice(Placement, config.data.placement, "data.placement") is Placement.STREAM and config.dispatch == "scan":
+        yield "config.dispatch=scan needs all data on the device; leave it at auto, or set config.data.placement=device"
+    choice(UnknownGroups, config.data.unknown_groups, "data.unknown_groups")
+    prepare = config.prepare
+    if prepare.sample_rate < 1 or prepare.hop_seconds * prepare.sample_rate < 1:
+        yield "config.prepare.sample_rate and hop_seconds leave less than one sample between windows; raise them"
+    if config.data.split_seed < 0:
+        yield "config.data.split_seed must be an integer from 0 on"
+    if not 0 < prepare.hop_seconds <= prepare.window_seconds:
+        yield "config.prepare.hop_seconds must be positive and at most window_seconds, or samples would be skipped"
+    problem = _whole_recording_problem(prepare)
+    if problem:
+        yield problem
+    if config.evaluate.bootstrap < 100:
+        yield "config.evaluate.bootstrap must be at least 100 for a 95 % interval"
+    trained = stages(config, StageKind.TRAIN)
+    if not trained:
+        yield "config.pipeline has no train stage; name at least one"
+    for name, stage in trained.items():
+        yield from _train_problems(name, stage, list(trained))
+    for name, stage in stages(config, StageKind.EXPORT).items():
+        for model in stage.models:
+            if model not in trained:
+                yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
+        if (prepare.filter, prepare.remove_spikes, prepare.cut) != ("none", False, "windows"):
+            yield (
+                f"config.stages.{name} exports models trained on whole-recording steps, which no device does: "
+                f"leave config.prepare.filter, remove_spikes and cut at none, False and windows, or leave {name!r} out "
+                "of config.pipeline"
+            )
+        if not stage.models:
+            yield f"config.stages.{name}.models is empty; name train stages, or leave {name!r} out of config.pipeline"
+        if stage.protocol not in config.protocols:
+            yield f"config.stages.{name}.protocol is {stage.protocol!r}, which config.protocols does not run"
+        if stage.protocol == "paper":
+            yield (
+                f"config.stages.{name}.protocol is paper, which splits segments; exported files are scored on whole "
+                "recordings, so choose a protocol that keeps recordings whole"
+            )
+        if stage.calibration < 2 or stage.threads < 1:
+            yield f"config.stages.{name} needs a calibration of at least 2 windows and at least 1 thread"
+        if not (0 <= stage.agreement <= 1 and stage.float_deviation > 0):
+            yield f"config.stages.{name}.agreement lies between 0 and 1 and float_deviation is positive"
+        if stage.seed not in config.seeds:
+            yield f"config.stages.{name}.seed is {stage.seed}, which config.seeds does not run"
+    for pair in differences(config):
+        if any(name not in trained for name in pair):
+            text = " - ".join(pair)
+            yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
+
+
+def _whole_recording_problem(prepare: ConfigDict) -> str | None:
+    filtered = choice(WholeFilter, prepare.filter, "prepare.filter") is WholeFilter.ZERO_PHASE
+    choice(Cut, prepare.cut, "prepare.cut")
+    low, high, nyquist = prepare.band.low, prepare.band.high, prepare.sample_rate / 2
+    if filtered and not (prepare.band.order >= 1 and 0 < low < high < nyquist):
+        return f"config.prepare.band needs an order of at least 1 and edges with 0 < low < high < {nyquist:g} Hz"
+    return None
+
+
+def _train_problems(name: str, stage: ConfigDict, order: list[str]) -> Iterator[str]:
+    key = f"config.stages.{name}"
+    distils = stage.objective == "distil"
+    if distils and stage.teacher not in order[: order.index(name)]:
+        yield f"{key}.teacher is {stage.teacher!r}; to distil, name a train stage before it in config.pipeline"
+    if not distils and stage.teacher:
+        yield f"{key} has a teacher but objective {stage.objective!r}; set objective=distil or leave teacher empty"
+    if stage.temperature <= 0:
+        yield f"{key}.temperature must be positive"
+    if not 0 <= stage.alpha <= 1:
+        yield f"{key}.alpha must lie between 0 and 1"
+    if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0:
+        yield f"{key} needs epochs and batch_size of at least 1 and a patience of at least 0"
+    if not distils and (stage.temperature, stage.alpha) != (1.0, 1.0):
+        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
+    rule = stage.optimizer
+    if rule.learning_rate <= 0 or rule.weight_decay < 0 or rule.clip_norm < 0 or not 0 <= rule.warmup_fraction < 1:
+        yield (
+            f"{key}.optimizer needs a positive learning_rate, weight_decay and clip_norm from 0 on, "
+            "and a warmup_fraction from 0 to below 1"
+        )
