@@ -41,6 +41,13 @@ def parse(argv: list[str]) -> list[str]:
         override = next((arg for arg in argv if missing[0] in arg), "an override")
         hint = f"did you mean {near[0][1]}?" if near else "config.json in the folder of a run lists all keys"
         raise UserError(f"{override}: the config has no {missing[0]!r}; {hint}") from error
+    except KeyError as error:  # likewise, inside of a section
+        missing = re.search(r"\w+", str(error.args[0]))
+        name = missing[0] if missing else str(error.args[0])
+        override = next((arg for arg in argv if name in arg), "an override")
+        raise UserError(
+            f"{override}: the config has no {name!r}; config.json in a run's folder lists all keys"
+        ) from error
     except (flags.Error, OSError, ValueError, TypeError) as error:
         raise UserError(" ".join(str(error).split())) from error
 

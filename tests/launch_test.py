@@ -25,6 +25,7 @@ def launch(*arguments, **environment):
         (["--config=configs/kd.py:nothing"], "physionet2016"),
         (["--config=configs/kd.py", "--config.stages.kd.alhpa=1"], "did you mean alpha?"),
         (["--config=configs/kd.py", "--config.stages.kd.epochs=many"], "invalid literal"),
+        (["--config=configs/kd.py", "--config.stages.nothing.epochs=1"], "the config has no 'nothing'"),
         (["--conf=configs/kd.py"], "Did you mean: config"),
         (["--config=configs/kd.py", "extra"], "'extra' is no flag"),
         (["--config=configs/kd.py", "--config.dispatch=fast"], "must be one of auto, steps, scan"),

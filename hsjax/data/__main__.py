@@ -130,7 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except UserError as error:
-        print(error, file=sys.stderr)
+        # Readers name the settings of a run; here they are arguments.
+        words = str(error).replace("--config.data.own.path", "--path").replace("--config.data.root", "--root")
+        print(words, file=sys.stderr)
         return 2
 
 

@@ -48,7 +48,7 @@ def load(config: ml_collections.ConfigDict, cache_dir: pathlib.Path | None = Non
         from hsjax.data import synthetic  # here, because it brings SciPy's filters along, which no reader needs
 
         return synthetic.dataset(**config.synthetic)
-    dataset = read(config.name, config.root, cache_dir, config.get(config.name, {}))
+    dataset = read(config.name, config.root, cache_dir, dict(config.get(config.name, {})))
     if choice(UnknownGroups, config.unknown_groups, "data.unknown_groups") is UnknownGroups.TWINS:
         return grouping.fill(dataset, cache_dir)
     return dataset

@@ -129,12 +129,15 @@ def inspect_each(
 
 
 def file_key(path: pathlib.Path) -> str | None:
-    """Tells a file from what it was before it was changed: its place, size and time of modification; None without."""
+    """Tells a file from what it was before it was changed; None without one.
+
+    Its place, size, time of modification, and what copying and unpacking cannot set back: number and time of change.
+    """
     try:
         stat = path.stat()
     except (OSError, ValueError):
         return None  # a dangling link, say: not worth remembering
-    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
 
 
 def write(dataset: Dataset, path: pathlib.Path) -> None:

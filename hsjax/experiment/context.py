@@ -175,9 +175,12 @@ class Context:
 
     @functools.cached_property
     def _digest(self) -> str:
-        """Changes when recordings are added, removed, relabelled or regrouped, or one sounds otherwise."""
+        """Changes when recordings are added, removed, relabelled or regrouped, or one sounds or beats otherwise."""
         recordings = self.dataset.recordings
-        described = [(r.id, r.label, r.subset, r.group, r.sample_rate, r.num_samples, r.digest) for r in recordings]
+        described = [
+            (r.id, r.label, r.subset, r.group, r.sample_rate, r.num_samples, r.digest, prepare.beats_digest(r))
+            for r in recordings
+        ]
         # Rendered recordings have no digest: the first one's sound tells of a changed generator.
         sound = b"".join(recording.read().tobytes() for recording in recordings[:1] if not recording.digest)
         return hashlib.sha256(repr(described).encode() + sound).hexdigest()[:16]

@@ -38,37 +38,37 @@ def describe(context: Context) -> dict[str, Any]:
 
 
 def _fold(context: Context, protocol: str, split: Split) -> dict[str, Any]:
-    parts = _parts(context, split)
-    test = parts["test"]
+    made = parts(context, split)
+    test = made["test"]
     return {
         "protocol": protocol,
         "fold": split.name,
         "note": split.note,
-        "parts": parts,
+        "parts": made,
         "warning": coverage.warning(test["groups"], test["groups_by_class"]),
     }
 
 
-def _parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:
+def parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:
     """Examples, recordings and groups of each part, the latter by class, too."""
     examples, dataset = context.examples, context.dataset
     group = np.array([recording.group or recording.id for recording in dataset.recordings])
-    parts = {}
+    made = {}
     for name in PARTS:
         chosen = getattr(split, name)
         owner, label = examples.recording[chosen], examples.label[chosen]
         of_part = group[owner]
-        parts[name] = {
+        made[name] = {
             "examples": len(chosen),
             "recordings": len(np.unique(owner)),
             "groups": len(np.unique(of_part)),
             "groups_by_class": coverage.groups_by_class(label, of_part, dataset.classes),
         }
-    return parts
+    return made
 
 
 def control_rows(context: Context) -> Iterator[ResultRow]:
-    """How well the audio tells the sub-dataset, and the sub-dataset the label; nothing where neither can be asked.
+    """How well the audio tells the sub-dataset, and the sub-dataset the label; without what cannot be learnt.
 
     The audio is represented by mean and standard deviation over time of the run's own features, so that what is told
     from them is what its networks could have heard.
@@ -80,8 +80,16 @@ def control_rows(context: Context) -> Iterator[ResultRow]:
     group = np.array([recording.group for recording in recordings])
     label = np.array([recording.label for recording in recordings])
     options = {"resamples": context.config.evaluate.bootstrap, "seed": context.config.data.split_seed}
-    yield from _rows(context, "subset_from_audio", controls.predict_factor(_moments(context), subset, group, **options))
-    yield from _rows(context, "label_from_subset", controls.label_from_factor(subset, label, group, **options))
+    if _tellable(subset, group):
+        found = controls.predict_factor(_moments(context), subset, group, **options)
+        yield from _rows(context, "subset_from_audio", found)
+    if _tellable(label, group):
+        yield from _rows(context, "label_from_subset", controls.label_from_factor(subset, label, group, **options))
+
+
+def _tellable(name: np.ndarray, group: np.ndarray) -> bool:
+    """Whether two names or more occur in several groups each, so that they can be learnt from other groups."""
+    return sum(len(np.unique(group[name == one])) > 1 for one in np.unique(name)) > 1
 
 
 def _moments(context: Context) -> Float[np.ndarray, "recordings dims"]:

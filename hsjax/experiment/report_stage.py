@@ -196,9 +196,10 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
     rate, options = context.config.prepare.sample_rate, context.config.features
     samples = examples.samples[chosen]
     # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
-    bins = slice(0, round(options.fmax / rate * options.n_fft) + 1)
+    bins = slice(0, round(min(options.fmax / rate, 0.5) * options.n_fft) + 1)
     spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
-    titles = [recordings[examples.recording[index]] for index in chosen]
+    owners = [recordings[examples.recording[index]] for index in chosen]
+    labels = [context.dataset.classes[examples.label[index]] for index in chosen]
     with path.open("wb") as file:
         np.savez(
             file,
@@ -208,37 +209,10 @@ def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
             max_hertz=(bins.stop - 1) * rate / options.n_fft,
             features=context.inputs(last, fold).on_host(np.array(chosen)),
             hop_seconds=options.hop_length / rate,
-            title=np.array([f"{r.label}: {r.id}" + (f" ({r.subset})" if r.subset else "") for r in titles]),
+            title=np.array(
+                [
+                    f"{label}: {owner.id}" + (f" ({owner.subset})" if owner.subset else "")
+                    for label, owner in zip(labels, owners, strict=True)
+                ]
+            ),
         )
-
-
-# Columns of the closing table, by metric: as many of them, from the left, as 80 characters hold.
-_HEADLINES = {
-    "macc": "MAcc",
-    "sensitivity": "sens",
-    "specificity": "spec",
-    "auroc": "AUROC",
-    "accuracy": "acc",
-    "macro_recall": "recall",
-    "macro_f1": "F1",
-}
-_MOST_HEADLINES = 4
-
-
-def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
-    """Header and lines of a closing table: per model, what to look at first, of several folds the mean."""
-    unit = context.unit
-    folds = context.folds(protocol)
-    fold = folds[0] if len(folds) == 1 else evaluate.MEAN
-    models: dict[tuple[str, ...], dict[str, ResultRow]] = {}
-    for row in tables.read_results(context.workdir / "report" / tables.RESULTS):
-        if (row.protocol, row.unit, row.split, row.fold) == (protocol, unit, "test", fold) and row.metric in _HEADLINES:
-            file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
-            models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
-    known = {metric for rows in models.values() for metric in rows}
-    headlines = [metric for metric in _HEADLINES if metric in known][:_MOST_HEADLINES]
-    lines: list[tuple[str, ...]] = [("stage", "seed", "file", "n", *(_HEADLINES[metric] for metric in headlines))]
-    for model, rows in models.items():
-        values = (f"{rows[metric].value:.3f}" if metric in rows else "" for metric in headlines)
-        lines.append((*model, str(next(iter(rows.values())).n or ""), *values))
-    return lines

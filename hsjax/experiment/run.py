@@ -5,7 +5,7 @@ import pathlib
 from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
-from hsjax.experiment import export_stage, exports, folder, report_stage, train_stage
+from hsjax.experiment import closing, export_stage, exports, folder, report_stage, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import terminal
 
@@ -57,5 +57,7 @@ def _report(context: Context, name: str) -> None:
         count = len(context.folds(protocol))
         mean = "" if count == 1 else f", mean of {count} folds"
         title = f"{context.dataset.name}, protocol {protocol}, per test {context.unit}{mean}"
-        terminal.table(report_stage.summary(context, protocol), title)
+        terminal.table(closing.summary(context, protocol), title)
+        for remark in closing.remarks(context, protocol):
+            terminal.note(remark)
     terminal.note(f"the whole story: {page}")

@@ -56,7 +56,7 @@ def key(dataset: Dataset, config: ml_collections.ConfigDict, steps: Steps) -> st
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         contents = list(pool.map(_content, dataset.recordings))
     recordings = [
-        (one.id, content, one.label, one.sample_rate, _beats(one))
+        (one.id, content, one.label, one.sample_rate, beats_digest(one))
         for one, content in zip(dataset.recordings, contents, strict=True)
     ]
     versions: dict[str, Any] = {"preparation": _PREPARATION}
@@ -93,7 +93,7 @@ def _content(recording: Recording) -> str:
     return recording.digest or digest(recording.read())
 
 
-def _beats(recording: Recording) -> str | None:
+def beats_digest(recording: Recording) -> str | None:
     """Where an ECG's examples lie and what they are called; None for recordings that have a label of their own."""
     if recording.beats is None:
         return None

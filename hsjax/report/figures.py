@@ -202,7 +202,7 @@ def example(
     sample_rate: float,
     spectrogram: Float[np.ndarray, "bins frames"],
     max_hertz: float,
-    features: Float[np.ndarray, "coeffs frames"],
+    features: Float[np.ndarray, "coeffs columns"],
     hop_seconds: float,
 ) -> Picture:
     """A window, its spectrogram and the features the network sees, on one time axis.
@@ -213,12 +213,13 @@ def example(
       sample_rate: Hz.
       spectrogram: dB, from 0 Hz upwards, one column a frame.
       max_hertz: of the last bin.
-      features: one column a frame.
+      features: one column a frame, or as many as the front end makes of the window.
       hop_seconds: between frames.
     """
     seconds = len(samples) / sample_rate
     # Frame t is centred on t hops.
-    frames = (-hop_seconds / 2, (features.shape[1] - 0.5) * hop_seconds)
+    frames = (-hop_seconds / 2, (spectrogram.shape[1] - 0.5) * hop_seconds)
+    columns = frames if features.shape[1] == spectrogram.shape[1] else (0.0, seconds)
     shown = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure((WIDTH, 4.6), layout="constrained")
@@ -227,7 +228,7 @@ def example(
         above.set(ylabel="amplitude")
         middle.imshow(spectrogram, extent=(*frames, 0, max_hertz), cmap="magma", **shown)
         middle.set(ylabel="Hz")
-        below.imshow(features, extent=(*frames, -0.5, features.shape[0] - 0.5), cmap="cividis", **shown)
+        below.imshow(features, extent=(*columns, -0.5, features.shape[0] - 0.5), cmap="cividis", **shown)
         below.set(xlabel="seconds", ylabel="coefficient", xlim=(0, seconds))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})

@@ -64,7 +64,7 @@ def test_mistakes_are_one_sentence(root, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert len(output.err.splitlines()) == 1
-    assert "--config.data.root" in output.err
+    assert "--root" in output.err
 
 
 @pytest.mark.parametrize("arguments", [[], ["check"], ["check", "nothing"], ["audit"], ["cache"], ["download"]])

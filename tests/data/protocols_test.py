@@ -292,7 +292,10 @@ def test_small_parts_still_get_every_class():
 def test_too_few_groups_are_refused():
     dataset = make_dataset([("g0", 0, ""), ("g1", 0, ""), ("g2", 0, ""), ("g3", 1, ""), ("g4", 1, "")])
     examples = make_examples(dataset, [3] * 5)
-    with pytest.raises(UserError, match=r"grouped with seed 0 leaves the .* part without abnormal"):
+    with pytest.raises(
+        UserError,
+        match=r"split_seed 0, leaves the .* part without abnormal \(of which there are 2 groups",
+    ):
         one("grouped", examples, dataset, validation=0.2, test=0.2)
     with pytest.raises(UserError, match="class normal of made has 3 groups, too few for 5 folds"):
         run("grouped", examples, dataset, folds=5)

@@ -204,3 +204,13 @@ def test_two_processes_share_a_cache(tmp_path):
     assert [writer.communicate()[1] for writer in writers] == ["", ""]
     assert [entry.name for entry in cache.iterdir()] == ["inspected.json"]
     json.loads((cache / "inspected.json").read_text())
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path):
+    path, cache = tmp_path / "a.wav", tmp_path / "cache"
+    soundfile.write(path, np.array([0.1, 0.2, 0.3]), 2000)
+    before, times = quarantine.inspect_all([path], cache)[path], path.stat()
+    soundfile.write(path, np.array([0.1, 0.2, 0.4]), 2000)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert quarantine.inspect_all([path], cache)[path].digest != before.digest

@@ -1,14 +1,19 @@
 """Several folds: each trained and scored by itself, their means in the tables, all of it on the page."""
 
 import csv
+import dataclasses
+import functools
 import json
+import re
 
+import numpy as np
 import pytest
 
 from hsjax import config as run_config
-from hsjax.experiment import run
+from hsjax.experiment import closing, evidence, run
+from hsjax.experiment.context import Context, Training
 from hsjax.report.tables import read_results
-from hsjax.types import UserError
+from hsjax.types import Beats, UserError
 
 
 def small(**changes):
@@ -69,7 +74,42 @@ def test_the_same_command_again_trains_nothing(finished):
     assert done.stat().st_mtime_ns == before
 
 
+def test_controls_that_cannot_be_learnt_are_left_out(finished, tmp_path):
+    """All recordings of one sub-dataset but those of a single group: its name cannot be learnt from others."""
+    context = Context(small(), finished)
+    names = sorted({recording.subset for recording in context.dataset.recordings})
+    first = next(recording.group for recording in context.dataset.recordings if recording.subset == names[0])
+    kept = [
+        dataclasses.replace(recording, subset="one" if recording.group == first else "other")
+        for recording in context.dataset.recordings
+    ]
+    vars(context)["dataset"] = dataclasses.replace(context.dataset, recordings=tuple(kept))
+    assert {row.metric.partition(":")[0] for row in evidence.control_rows(context)} == {"label_from_subset"}
+
+
+def test_corrected_beats_are_other_data(finished):
+    """As other samples are; recordings of an ECG have no label that could tell."""
+    digests = set()
+    for label in ("N", "V"):
+        context = Context(small(), finished)
+        beats = functools.partial(Beats, np.array([5]), np.array(["N"]), np.array([label]))
+        first, *others = context.dataset.recordings
+        changed = (dataclasses.replace(first, beats=beats), *others)
+        vars(context)["dataset"] = dataclasses.replace(context.dataset, recordings=changed)
+        digests.add(context.trained(Training("paper", 0, 0, "student")).settings["recordings"])
+    assert len(digests) == 2
+
+
+def test_the_closing_table_has_intervals_and_groups(finished):
+    context = Context(small(), finished)
+    header, *lines = closing.summary(context, "grouped")
+    assert header == ("stage", "seed", "file", "n (groups)", "MAcc", "AUROC")
+    assert all(line[3] == "40 (40)" for line in lines)
+    assert all(re.fullmatch(r"0\.\d{3} \.\d{3}-\d?\.\d{3}", line[4]) for line in lines)
+    assert any("independent groups hold class" in remark for remark in closing.remarks(context, "grouped"))
+
+
 def test_nothing_is_trained_where_a_fold_cannot_be(tmp_path):
     # The sub-datasets of the synthetic sounds are conditions, and without the normal ones nothing is normal.
-    with pytest.raises(UserError, match="leave-one-subset-out with seed 0, fold N leaves the training part without"):
+    with pytest.raises(UserError, match=r"split_seed 0, fold N, leaves the training part without normal"):
         run.run(small(protocols=("leave-one-subset-out",)), tmp_path)

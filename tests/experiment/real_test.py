@@ -70,7 +70,9 @@ def test_both_protocols_two_seeds_files_and_page(few, tmp_path):
     run.run(config, tmp_path, ROOT / "configs" / "published.csv")
     results = rows(tmp_path / "report" / "results.csv")
     assert {row["dataset"] for row in results} == {"physionet2016"}
-    assert {row["protocol"] for row in results} == {"paper", "grouped"}
+    assert {row["protocol"] for row in results if row["stage"] != "control"} == {"paper", "grouped"}
+    controls = {row["metric"] for row in results if row["stage"] == "control"}
+    assert {"subset_from_audio:accuracy", "label_from_subset:auroc"} <= controls
     difference = [row for row in results if (row["stage"], row["metric"]) == ("kd - student", "difference:macc")]
     assert {(row["protocol"], row["unit"], row["seed"]) for row in difference} == {
         (protocol, unit, "all") for protocol in ("paper", "grouped") for unit in ("segment", "recording")
@@ -102,5 +104,5 @@ def test_unknown_groups_are_refused_before_any_work(few, tmp_path):
     shutil.copytree(few, bare)
     (bare / "physionet2016" / "records_metadata.csv").unlink()
     with pytest.raises(UserError, match=r"records_metadata\.csv"):
-        run.run(make(bare), tmp_path / "run")
+        run.run(make(bare, **{"data.unknown_groups": "refuse"}), tmp_path / "run")
     assert not (tmp_path / "run" / "stages").exists()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hsjax import config as run_config
-from hsjax.data import protocols
+from hsjax.data import protocols, whole_file
 from hsjax.data.audit import grouping, leakage, report
 from hsjax.data.protocols import listed
 from hsjax.types import Dataset, Examples, UserError
@@ -46,11 +46,7 @@ def run(
     found = report.audit(dataset, cache_dir, parts, seed)
     print(report.text(found), end="")
     if csv_path is not None:
-        try:
-            csv_path.parent.mkdir(parents=True, exist_ok=True)
-            csv_path.write_text(report.table(found), encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{csv_path} cannot be written ({error.strerror}): give another --csv") from error
+        whole_file.write(csv_path, report.table(found))
     return 0
 
 

@@ -19,6 +19,9 @@ ALL = "all together"
 MIN_GROUPS = 2
 """Of each class, to divide them at all."""
 
+INTERVAL_GROUPS = 10
+"""With fewer groups no interval is given."""
+
 _FOLDS = 5
 _RESAMPLES = 200
 
@@ -28,10 +31,11 @@ class Predictability:
     """How well one feature predicts the label in groups that were not trained on.
 
     Attributes:
-      feature: name in `features`, or `ALL`.
+      feature: name in `features`, with `, known` behind it among the recordings of which it is known; or `ALL`.
       values: number of distinct values, a missing one counted.
       balanced_accuracy: mean of the classes' sensitivities; `chance` without any knowledge.
-      balanced_accuracy_low: lower end of the 95 % interval, by bootstrap over groups.
+      balanced_accuracy_low: lower end of the 95 % interval, by bootstrap over groups; NaN for fewer than
+        `INTERVAL_GROUPS`.
       balanced_accuracy_high: its upper end.
       auroc: area under the ROC curve, the mean of each class against the others; 0.5 without any knowledge.
       auroc_low: lower end of the 95 % interval.
@@ -73,16 +77,17 @@ def features(recordings: Sequence[Recording]) -> dict[str, list[str]]:
 def predictability(dataset: Dataset, seed: int = 0) -> tuple[Predictability, ...]:
     """Predicts the label from each feature and from all together, cross-validated over groups.
 
-    The classifier is a random forest (scikit-learn's), classes weighted equally. A missing value is a value.
-    Text that is a number wherever it is known is taken as one.
+    The classifier is a random forest (scikit-learn's), classes weighted equally. A missing value is a value, and what
+    is known of some recordings only is also judged among these alone. Text that is a number wherever it is known is
+    taken as one.
 
     Args:
       dataset: with labels of recordings.
       seed: of folds and resamples.
 
     Returns:
-      One for each feature and `ALL`; none where a class has fewer than `MIN_GROUPS` groups, or there is nothing to
-      learn from.
+      One for each feature, each feature where it is known, and `ALL`; none where a class has fewer than `MIN_GROUPS`
+      groups, or there is nothing to learn from.
     """
     recordings = [recording for recording in dataset.recordings if recording.label]
     label = np.unique([recording.label for recording in recordings], return_inverse=True)[1]
@@ -91,21 +96,47 @@ def predictability(dataset: Dataset, seed: int = 0) -> tuple[Predictability, ...
     number = {name: place for place, name in enumerate(dict.fromkeys(group_name))}
     group = np.array([number[name] for name in group_name], np.int64)
     table = features(recordings)
-    num_groups = [len(np.unique(group[label == one])) for one in np.unique(label)]
-    if len(num_groups) < 2 or min(num_groups) < MIN_GROUPS or not table:
-        return ()
     columns = {name: _column(values) for name, values in table.items()}
-    sets = {name: [name] for name in columns} | ({ALL: list(columns)} if len(columns) > 1 else {})
-    folds = _folds(label, group, min(_FOLDS, *num_groups), seed)
+    everything = np.arange(len(recordings))
+    asked = []
+    for name, values in table.items():
+        asked.append((name, [name], everything))
+        known = np.flatnonzero(np.array(values) != "")
+        if len(known) < len(values):
+            asked.append((f"{name}, known", [name], known))
+    if len(columns) > 1:
+        asked.append((ALL, list(columns), everything))
     rows = []
-    for name, members in sets.items():
-        inputs = np.stack([columns[member] for member in members], axis=1)
-        probability = _held_out(inputs, label, folds, seed)
-        accuracy = _with_interval(_balanced_accuracy, label, probability, group, seed)
-        auroc = _with_interval(_auroc, label, probability, group, seed)
-        values = len(set(zip(*(table[member] for member in members), strict=True)))
-        rows.append(Predictability(name, values, *accuracy, *auroc, 1 / len(num_groups), len(recordings), len(number)))
+    for name, members, chosen in asked:
+        values = len({tuple(table[member][index] for member in members) for index in chosen.tolist()})
+        inputs = np.stack([columns[member][chosen] for member in members], axis=1)
+        if values > 1:
+            rows += _judge(name, values, inputs, label[chosen], group[chosen], seed)
     return tuple(rows)
+
+
+def _judge(
+    name: str,
+    values: int,
+    inputs: Float[np.ndarray, "n features"],
+    label: Int[np.ndarray, " n"],
+    group: Int[np.ndarray, " n"],
+    seed: int,
+) -> list[Predictability]:
+    """One row, or none where a class lies in too few groups."""
+    label = np.unique(label, return_inverse=True)[1]
+    num_groups = [len(np.unique(group[label == one])) for one in np.unique(label)]
+    if len(num_groups) < 2 or min(num_groups) < MIN_GROUPS:
+        return []
+    folds = _folds(label, group, min(_FOLDS, *num_groups), seed)
+    fold = np.zeros(len(label), np.int64)
+    for index, (_, test) in enumerate(folds):
+        fold[test] = index
+    probability = _held_out(inputs, label, folds, seed)
+    accuracy = _with_interval(_balanced_accuracy, label, probability, fold, group, seed)
+    auroc = _with_interval(_auroc, label, probability, fold, group, seed)
+    chance = 1 / len(num_groups)
+    return [Predictability(name, values, *accuracy, *auroc, chance, len(label), len(np.unique(group)))]
 
 
 def _column(values: Sequence[str]) -> Float[np.ndarray, " n"]:
@@ -151,36 +182,49 @@ def _held_out(
 
 
 def _with_interval(
-    metric: Callable[[np.ndarray, np.ndarray], float],
+    metric: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
     label: Int[np.ndarray, " n"],
     probability: Float[np.ndarray, "n classes"],
+    fold: Int[np.ndarray, " n"],
     group: Int[np.ndarray, " n"],
     seed: int,
 ) -> tuple[float, float, float]:
-    """A metric and the 2.5 and 97.5 % points of its distribution when groups are drawn anew."""
-    rng = np.random.default_rng(seed)
+    """A metric and the 2.5 and 97.5 % points of its distribution when groups are drawn anew; NaN for few groups."""
+    value = metric(label, probability, fold)
     members: Mapping[int, np.ndarray] = {one: np.flatnonzero(group == one) for one in np.unique(group).tolist()}
+    if len(members) < INTERVAL_GROUPS:
+        return value, float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
     names = list(members)
     values = []
     for _ in range(_RESAMPLES):
         chosen = np.concatenate([members[names[one]] for one in rng.integers(len(names), size=len(names))])
         if len(np.unique(label[chosen])) == probability.shape[1]:
-            values.append(metric(label[chosen], probability[chosen]))
-    low, high = np.quantile(values, [0.025, 0.975]) if values else (np.nan, np.nan)
-    return metric(label, probability), float(low), float(high)
+            values.append(metric(label[chosen], probability[chosen], fold[chosen]))
+    low, high = np.nanquantile(values, [0.025, 0.975]) if values else (np.nan, np.nan)
+    return value, float(low), float(high)
 
 
-def _balanced_accuracy(label: np.ndarray, probability: np.ndarray) -> float:
+def _balanced_accuracy(label: np.ndarray, probability: np.ndarray, fold: np.ndarray) -> float:
+    del fold  # a decision is a decision
     right = probability.argmax(axis=1) == label
     return float(np.mean([right[label == one].mean() for one in np.unique(label)]))
 
 
-def _auroc(label: np.ndarray, probability: np.ndarray) -> float:
-    """The share of pairs of a member of a class and another recording that are in the right order, ties half."""
+def _auroc(label: np.ndarray, probability: np.ndarray, fold: np.ndarray) -> float:
+    """The share of pairs of a member of a class and another recording of its fold in the right order, ties half.
+
+    Between folds probabilities are not comparable: a model that saw fewer of a class gives it less.
+    """
     areas = []
     for one in range(probability.shape[1]):
-        member = label == one
-        n = member.sum()
-        ranks = scipy.stats.rankdata(probability[:, one])
-        areas.append((ranks[member].sum() - n * (n + 1) / 2) / (n * (len(label) - n)))
+        right = pairs = 0.0
+        for index in np.unique(fold):
+            here = fold == index
+            member = label[here] == one
+            n, others = int(member.sum()), int((~member).sum())
+            ranks = scipy.stats.rankdata(probability[here, one])
+            right += ranks[member].sum() - n * (n + 1) / 2
+            pairs += n * others
+        areas.append(right / pairs if pairs else np.nan)
     return float(np.mean(areas))

@@ -4,6 +4,7 @@ import collections
 import csv
 import dataclasses
 import io
+import math
 import pathlib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,11 +156,6 @@ def table(audit: Audit) -> str:
     return stream.getvalue()
 
 
-def _differ(one: str | None, other: str | None) -> bool:
-    """True where both are known and not the same."""
-    return bool(one) and bool(other) and one != other
-
-
 def _classes(recordings: Sequence[Recording], pairs: Sequence[twins.Pair]) -> tuple[ClassTwins, ...]:
     label = {recording.id: recording.label for recording in recordings}
     number = grouping.components(list(label), pairs)
@@ -221,19 +217,23 @@ def _metadata(rows: Sequence[metadata.Predictability]) -> str:
             _WIDTH,
             subsequent_indent="  ",
         )
-    header = ("feature", "values", "balanced accuracy", "AUROC")
+    header = ("feature", "values", "n (groups)", "balanced accuracy", "AUROC")
     cells = [
         (
             row.feature,
             row.values,
-            f"{row.balanced_accuracy:.2f} ({row.balanced_accuracy_low:.2f} to {row.balanced_accuracy_high:.2f})",
-            f"{row.auroc:.2f} ({row.auroc_low:.2f} to {row.auroc_high:.2f})",
+            f"{row.n} ({row.n_groups})",
+            _between(row.balanced_accuracy, row.balanced_accuracy_low, row.balanced_accuracy_high),
+            _between(row.auroc, row.auroc_low, row.auroc_high),
         )
         for row in rows
     ]
-    first = rows[0]
-    chance = f"chance: {first.chance:.2f} and 0.50; n = {first.n} recordings of {first.n_groups} groups"
+    chance = f"chance: {rows[0].chance:.2f} and 0.50"
     return f"{_aligned(header, cells)}\n{chance}"
+
+
+def _between(value: float, low: float, high: float) -> str:
+    return f"{value:.2f}" if math.isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _aligned(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

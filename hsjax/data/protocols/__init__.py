@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 
 from hsjax.config import choice
-from hsjax.data.protocols import grouped, inter_patient, listed, published
+from hsjax.data.protocols import division, grouped, inter_patient, listed, published
 from hsjax.types import Dataset, Examples, Split, UserError
 
 
@@ -99,6 +99,16 @@ def _require_classes(split: Split, examples: Examples, dataset: Dataset, protoco
             classes = ", ".join(dataset.classes[label] for label in sorted(absent))
             fold = "" if split.name == 0 else f", fold {split.name}"
             raise UserError(
-                f"protocol {protocol.value} with seed {seed}{fold} leaves the {name} part without {classes}: "
-                "use more recordings (of more groups), a larger fraction for that part, fewer folds, or another seed"
+                f"protocol {protocol.value}, config.data.split_seed {seed}{fold}, leaves the {name} part without "
+                f"{classes}{_scarcity(absent, examples, dataset)}: use more recordings (of more groups), other labels, "
+                "a larger fraction for that part, fewer folds, or another split_seed"
             )
+
+
+def _scarcity(labels: set[int], examples: Examples, dataset: Dataset) -> str:
+    """How many groups hold the classes, where groups are known."""
+    if any(recording.group is None for recording in dataset.recordings):
+        return ""
+    group = division.groups_of(dataset)[examples.recording]
+    counts = (len(np.unique(group[examples.label == label])) for label in sorted(labels))
+    return f" (of which there are {', '.join(map(str, counts))} groups)"

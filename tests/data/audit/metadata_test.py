@@ -33,8 +33,14 @@ def dataset(make, rng):
 
 
 def test_each_feature(dataset):
-    rows = {row.feature: row for row in metadata.predictability(dataset())}
-    assert list(rows) == ["duration", "age", "sex", "site", metadata.ALL]  # one subset and one rate tell nothing
+    made = dataset()
+    rows = {row.feature: row for row in metadata.predictability(made)}
+    # One subset and one rate tell nothing; what is not known of all is also judged where it is known.
+    assert list(rows) == ["duration", "age", "age, known", "sex", "site", metadata.ALL]
+    known = rows.pop("age, known")
+    with_age = [each for each in made.recordings if "age" in each.metadata]
+    assert (known.n, known.n_groups) == (len(with_age), len({each.group for each in with_age}))
+    assert known.n < 120
     assert {(row.chance, row.n, row.n_groups) for row in rows.values()} == {(0.5, 120, 60)}
     for name in ("sex", "duration"):
         assert rows[name].auroc_low < 0.5 < rows[name].auroc_high
@@ -82,10 +88,27 @@ def test_three_classes(make):
 def test_metrics_equal_sklearns(rng):
     label = rng.integers(3, size=60)
     probability = np.round(rng.dirichlet(np.ones(3), 60) + np.eye(3)[label] / 2, 1)
+    fold = np.zeros(60, int)
     expected = np.mean([sklearn.metrics.roc_auc_score(label == one, probability[:, one]) for one in range(3)])
-    assert metadata._auroc(label, probability) == pytest.approx(expected)
+    assert metadata._auroc(label, probability, fold) == pytest.approx(expected)
     expected = sklearn.metrics.balanced_accuracy_score(label, probability.argmax(axis=1))
-    assert metadata._balanced_accuracy(label, probability) == pytest.approx(expected)
+    assert metadata._balanced_accuracy(label, probability, fold) == pytest.approx(expected)
+
+
+def test_folds_are_not_compared():
+    """Each fold ranks its own perfectly; that the second one's numbers are all lower means nothing."""
+    label = np.array([0, 0, 1, 1] * 2)
+    positive = np.array([0.6, 0.7, 0.8, 0.9, 0.1, 0.2, 0.3, 0.4])
+    probability = np.stack([1 - positive, positive], axis=1)
+    assert metadata._auroc(label, probability, np.repeat([0, 1], 4)) == 1.0
+    assert metadata._auroc(label, probability, np.zeros(8, int)) == pytest.approx(0.75)
+
+
+def test_few_groups_have_no_interval(make):
+    some = [make(f"{i:03}", np.ones(100 + i), label="ab"[i % 2], group=f"g{i % 4}") for i in range(40)]
+    (row,) = metadata.predictability(Dataset("small", ("a", "b"), None, False, tuple(some)))
+    assert row.n_groups == 4
+    assert np.isnan([row.auroc_low, row.auroc_high]).all()
 
 
 def test_nothing_to_learn_from(make):

@@ -1,0 +1,53 @@
+"""What a run says last: a table that fits 80 columns, and what to keep in mind about it."""
+
+from hsjax import evaluate
+from hsjax.evaluate import coverage
+from hsjax.experiment import evidence
+from hsjax.experiment.context import Context
+from hsjax.report import tables
+from hsjax.types import ResultRow
+
+# Columns by metric: the first two that there are, as much as 80 characters hold with their intervals.
+_HEADLINES = {"macc": "MAcc", "auroc": "AUROC", "macro_recall": "recall", "accuracy": "accuracy"}
+_MOST_HEADLINES = 2
+
+
+def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
+    """Header and lines: per model, what to look at first with its 95 % interval, of several folds the mean."""
+    folds = context.folds(protocol)
+    fold = folds[0] if len(folds) == 1 else evaluate.MEAN
+    models: dict[tuple[str, ...], dict[str, ResultRow]] = {}
+    for row in tables.read_results(context.workdir / "report" / tables.RESULTS):
+        place = (row.protocol, row.unit, row.split, row.fold)
+        if place == (protocol, context.unit, "test", fold) and row.metric in _HEADLINES:
+            file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
+            models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
+    known = {metric for rows in models.values() for metric in rows}
+    headlines = [metric for metric in _HEADLINES if metric in known][:_MOST_HEADLINES]
+    lines: list[tuple[str, ...]] = [
+        ("stage", "seed", "file", "n (groups)", *(_HEADLINES[metric] for metric in headlines))
+    ]
+    for model, rows in models.items():
+        first = next(iter(rows.values()))
+        size = "" if first.n is None else f"{first.n} ({first.n_groups})"
+        lines.append((*model, size, *(_figure(rows.get(metric)) for metric in headlines)))
+    return lines
+
+
+def _figure(row: ResultRow | None) -> str:
+    if row is None:
+        return ""
+    if row.low is None or row.high is None:
+        return f"{row.value:.3f}"
+    low, high = (f"{bound:.3f}".removeprefix("0") for bound in (row.low, row.high))
+    return f"{row.value:.3f} {low}-{high}"
+
+
+def remarks(context: Context, protocol: str) -> list[str]:
+    """One sentence each: what the parts are, and whether intervals can be believed with so few groups."""
+    found = []
+    for split in context.splits(protocol).values():
+        found.append(f"{protocol}: {split.note}." if split.note else "")
+        test = evidence.parts(context, split)["test"]
+        found.append(coverage.warning(test["groups"], test["groups_by_class"]) or "")
+    return list(dict.fromkeys(filter(None, found)))
