@@ -48,7 +48,8 @@ def load(config: ml_collections.ConfigDict, cache_dir: pathlib.Path | None = Non
         from hsjax.data import synthetic  # here, because it brings SciPy's filters along, which no reader needs
 
         return synthetic.dataset(**config.synthetic)
-    dataset = read(config.name, config.root, cache_dir, dict(config.get(config.name, {})))
+    options = dict(config[config.name]) if config.name in config else {}
+    dataset = read(config.name, config.root, cache_dir, options)
     if choice(UnknownGroups, config.unknown_groups, "data.unknown_groups") is UnknownGroups.TWINS:
         return grouping.fill(dataset, cache_dir)
     return dataset
