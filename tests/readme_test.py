@@ -85,6 +85,36 @@ def test_the_table_of_protocols_is_that_of_the_committed_run():
     assert f"the label with AUROC {cell('', '', 'recording', 'label_from_subset:auroc')}" in text
 
 
+def test_the_audit_of_the_readme_is_the_committed_one():
+    text = " ".join(README.split())
+    yaseen, physionet = (rows(RESULTS.parent / f"audit-{name}.csv") for name in ("yaseen2018", "physionet2016"))
+
+    def value(audit: list[dict[str, str]], **wanted: str) -> dict[str, str]:
+        (row,) = (row for row in audit if all(row[name] == cell for name, cell in wanted.items()))
+        return row
+
+    def leaks(audit: list[dict[str, str]], item: str, metric: str) -> dict[str, str]:
+        return value(audit, table="leakage", item=item, label="", metric=metric)
+
+    normal = value(yaseen, table="twins", label="N", metric="sources")
+    assert f"{normal['value']} of them normal" in text
+    random = leaks(yaseen, "random 70/20/10", "any")
+    assert f"for {100 * int(random['value']) / int(random['n']):.1f} % of its test files" in text
+    lists = leaks(physionet, "test.txt after train.txt + pretrain-only.txt", "group")
+    assert f"test {lists['value']} of {lists['n']} recordings at hand whose group was trained on" in text
+    grouped = leaks(physionet, "grouped", "twin")
+    assert f"`grouped` has {grouped['value']} of {grouped['n']} tested recordings with a twin" in text
+    age = value(physionet, table="metadata", item="age, known", metric="auroc")
+    assert f"AUROC {float(age['value']):.2f} ({float(age['low']):.2f} to {float(age['high']):.2f})" in text
+
+
+def test_the_committed_fuzz_has_no_failure():
+    table = {row["format"]: row for row in rows(RESULTS.parent / "fuzz-readers.csv")}
+    assert table.keys() == {"wav", "flac", "hea", "dat", "atr", "mat", "csv", "tsv", "all"}
+    assert int(table["all"]["mutants"]) >= 10_000
+    assert {row["failed"] for row in table.values()} == {"0"}
+
+
 def test_the_differences_over_seeds_are_those_of_the_committed_run():
     text = " ".join(README.split())
     for unit, metric in (
