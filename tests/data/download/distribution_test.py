@@ -15,6 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
+import wfdb
 
 from hsjax.data.download import download, fetch, place
 from hsjax.data.download import register as registers
@@ -181,7 +182,6 @@ def test_bad_list(physionet, server, tmp_path, patience, content, message):
 
 def test_mitdb(server, register, tmp_path, patience):
     """Records that wfdb wrote come out as records that the reader takes."""
-    wfdb = pytest.importorskip("wfdb")
     source = tmp_path / "source"
     source.mkdir()
     samples = np.round(np.sin(np.arange(720) / 20)[:, None] * 200) / 200
