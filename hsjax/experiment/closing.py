@@ -39,7 +39,7 @@ def _figure(row: ResultRow | None) -> str:
         return ""
     if row.low is None or row.high is None:
         return f"{row.value:.3f}"
-    low, high = (f"{bound:.3f}".removeprefix("0") for bound in (row.low, row.high))
+    low, high = (f"{bound:.2f}".removeprefix("0") for bound in (row.low, row.high))  # three digits would not fit
     return f"{row.value:.3f} {low}-{high}"
 
 

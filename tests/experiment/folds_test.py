@@ -105,7 +105,7 @@ def test_the_closing_table_has_intervals_and_groups(finished):
     header, *lines = closing.summary(context, "grouped")
     assert header == ("stage", "seed", "file", "n (groups)", "MAcc", "AUROC")
     assert all(line[3] == "40 (40)" for line in lines)
-    assert all(re.fullmatch(r"0\.\d{3} \.\d{3}-\d?\.\d{3}", line[4]) for line in lines)
+    assert all(re.fullmatch(r"0\.\d{3} \.\d\d-\d?\.\d\d", line[4]) for line in lines)
     assert any("independent groups hold class" in remark for remark in closing.remarks(context, "grouped"))
 
 
