@@ -87,7 +87,7 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
 def add_optional(run_dir):
     report = run_dir / "report"
     (report / "quarantine.csv").write_text(
-        'id,path,reason\nr99,training-a/r99.wav,"silent: <b>every</b> sample is 0"\n'
+        'id,path,used,reason\nr99,training-a/r99.wav,no,"silent: <b>every</b> sample is 0"\n'
     )
     check = {
         "model": "exports/kd/tflite-int8-features.tflite", "check": "same class", "value": 0.9876, "limit": 0.99,
