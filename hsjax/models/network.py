@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from hsjax.models.layers import Phase
 from hsjax.types import Outputs
 
 Variables = dict[str, Any]
@@ -20,9 +21,12 @@ class Network:
 
     Attributes:
       module: the Linen module behind it.
+      frozen: patterns of paths (`features/*`, see `layers.is_frozen`) that training leaves alone: their batch norm and
+        dropout behave as in evaluation, and `trainable` is without them.
     """
 
     module: nn.Module
+    frozen: tuple[str, ...] = ()
 
     def init(self, key: Array, inputs: Any) -> Variables:
         """Fresh variables: `params`, and `batch_stats` where there is batch norm. `inputs` may be a shape."""
@@ -30,11 +34,25 @@ class Network:
         return dict(jax.jit(self.module.init)(key, sample))
 
     def apply(
-        self, variables: Variables, inputs: Array, train: bool = False, rngs: dict[str, Array] | None = None
+        self,
+        variables: Variables,
+        inputs: Array,
+        train: bool = False,
+        rngs: dict[str, Array] | None = None,
+        mask: Array | None = None,
     ) -> tuple[Outputs, Variables]:
-        """Outputs, and the collections other than `params` as this call leaves them (unchanged without `train`)."""
+        """Outputs, and the collections other than `params` as this call leaves them (unchanged without `train`).
+
+        Args:
+          variables: as `init` makes them.
+          inputs: features, `(batch, coeffs, frames)` or `(batch, coeffs, frames, channels)`.
+          train: whether dropout is active (with the key `rngs["dropout"]`) and batch norm uses the batch.
+          rngs: random keys by name.
+          mask: `(batch,)`, 0 for padding, which batch statistics leave out; None where every example counts.
+        """
         mutable = [name for name in variables if name != "params"] if train else []
-        outputs, updates = self.module.apply(variables, inputs, train=train, rngs=rngs, mutable=mutable)
+        phase = Phase(train, mask, self.frozen)
+        outputs, updates = self.module.apply(variables, inputs, phase, rngs=rngs, mutable=mutable)
         kept = {name: value for name, value in variables.items() if name != "params"}
         return outputs, kept | dict(updates)
 

@@ -39,7 +39,7 @@ class Supervised:
 
     def __call__(self, network: Network, variables: Variables, batch: Batch, hparams: HParams, key: Array):
         """See `Objective`."""
-        outputs, state = network.apply(variables, batch.inputs, train=True, rngs={"dropout": key})
+        outputs, state = network.apply(variables, batch.inputs, True, {"dropout": key}, batch.mask)
         return weighted_mean(losses.cross_entropy(outputs.logits, batch.label), batch), state
 
 
@@ -55,7 +55,7 @@ class Distil:
 
     def __call__(self, network: Network, variables: Variables, batch: Batch, hparams: HParams, key: Array):
         """See `Objective`."""
-        outputs, state = network.apply(variables, batch.inputs, train=True, rngs={"dropout": key})
+        outputs, state = network.apply(variables, batch.inputs, True, {"dropout": key}, batch.mask)
         values = losses.hinton(
             outputs.logits,
             batch.label,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hsjax.models.layers import Conv3x3, Form, max_pool
+from hsjax.models.layers import Conv, Execution, Form, max_pool
 
 POOLS = [
     {"window": (2, 2)},
@@ -52,7 +52,7 @@ class ConvTest(chex.TestCase):
 
             want = jax.value_and_grad(loss, argnums=(0, 2))(variables, oracle, x)
             for form in Form:
-                module = Conv3x3(5, form)
+                module = Conv(5, execution=Execution(form))
                 chex.assert_trees_all_equal_shapes(module.init(jax.random.key(2), x), variables)
                 got = self.variant(lambda v, a, m=module: jax.value_and_grad(loss, argnums=(0, 2))(v, m, a))(
                     variables, x

@@ -14,6 +14,7 @@ import scipy.special
 
 from hsjax import train
 from hsjax.models import Network
+from hsjax.models.layers import EVALUATION, Phase
 from hsjax.train import sources
 from hsjax.types import Batch, Outputs, UserError
 
@@ -26,9 +27,9 @@ class Tiny(nn.Module):
     """Small, so that it compiles at once; with dropout, so that randomness counts."""
 
     @nn.compact
-    def __call__(self, inputs, train: bool = False):
+    def __call__(self, inputs, phase: Phase = EVALUATION):
         hidden = jnp.tanh(nn.Dense(8)(inputs.reshape(len(inputs), -1)))
-        hidden = nn.Dropout(0.1, deterministic=not train)(hidden)
+        hidden = nn.Dropout(0.1, deterministic=not phase.train)(hidden)
         return Outputs(nn.Dense(2)(hidden), hidden, {})
 
 
@@ -215,6 +216,7 @@ SCRIPT = """
 import json, pathlib, sys
 import jax, numpy as np
 from hsjax import train
+from hsjax.models.layers import EVALUATION, Phase
 from hsjax.train import sources
 from hsjax.types import Batch
 

@@ -1,14 +1,9 @@
-"""Layers in two forms: `PLAIN` is the textbook operation and what export traces; `FAST` is what trains fast on CPU.
+"""Pooling. Max-pooling's fast form avoids the gradient of `reduce_window`, which is slow on XLA's CPU backend.
 
-Both have the same parameters, values and gradients. XLA's CPU backend is slow at three things that small
-convolutional networks do all the time, and each has a fast form here:
-
-* the gradient of `reduce_window` max-pooling: the winner's index is kept and selects;
-* a convolution with one input channel: shifted multiply-adds;
-* fusing across a pool, which recomputes the convolution before it: an `optimization_barrier`.
+The winner's index is kept and selects, and an `optimization_barrier` keeps XLA from fusing across the pool, which would
+recompute the convolution before it.
 """
 
-import enum
 import functools
 from collections.abc import Sequence
 
@@ -18,52 +13,39 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-
-class Form(enum.Enum):
-    """How a layer computes what it computes."""
-
-    PLAIN = "plain"
-    FAST = "fast"
+from hsjax.models.layers.execution import Form
+from hsjax.models.layers.padding import Padding, Pads, Pair, resolve
 
 
-Pair = tuple[int, int]
-
-# PyTorch's default, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which the papers' networks start from. He's, with six times the
-# variance, kills all units of a narrow ReLU layer now and then.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+def global_average_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch channels"]:
+    """Mean of every map."""
+    return jnp.mean(x, (1, 2))
 
 
-class Conv3x3(nn.Module):
-    """3x3 convolution, stride 1, zero-padded to the same size, with bias. Parameters `kernel` (HWIO) and `bias`."""
+def average_pool(
+    x: Float[Array, "batch height width channels"],
+    window: Pair,
+    strides: Pair | None = None,
+    padding: Padding | Sequence[Pair] = Padding.VALID,
+    where: str = "average pool",
+) -> Float[Array, "batch height_out width_out channels"]:
+    """Mean of each window; padding counts as zeros.
 
-    features: int
-    form: Form
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width features"]:
-        """Convolve."""
-        channels = x.shape[-1]
-        kernel = self.param("kernel", torch_uniform, (3, 3, channels, self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        if self.form is Form.FAST and channels == 1:
-            return _one_channel_conv(x, kernel) + bias
-        dims = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dims) + bias
-
-
-def _one_channel_conv(x: Array, kernel: Array) -> Array:
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    terms = (padded[:, i : i + height, j : j + width] * kernel[i, j, 0] for i in range(3) for j in range(3))
-    return functools.reduce(jnp.add, terms)
+    Raises:
+      UserError: the map is smaller than the window.
+    """
+    strides = strides or window
+    pads = resolve(padding, x.shape[1:3], window, strides, where)
+    return nn.avg_pool(x, window, strides, pads)
 
 
 def max_pool(
     x: Float[Array, "batch height width channels"],
     window: Pair,
     strides: Pair | None = None,
-    padding: Sequence[Pair] = ((0, 0), (0, 0)),
+    padding: Padding | Sequence[Pair] = Padding.VALID,
     form: Form = Form.PLAIN,
+    where: str = "max pool",
 ) -> Float[Array, "batch height_out width_out channels"]:
     """Max-pooling; the padding never wins.
 
@@ -71,26 +53,30 @@ def max_pool(
       x: `(batch, height, width, channels)`.
       window: height and width of the window.
       strides: of the window; the window itself by default.
-      padding: before and after, for height and width.
+      padding: a rule, or what is added before and after, for height and width.
       form: which implementation. Where values tie, both give the gradient to the first of the window.
+      where: the layer, for the error.
 
     Returns:
       `(batch, height_out, width_out, channels)`.
+
+    Raises:
+      UserError: the map is smaller than the window.
     """
     strides = strides or window
-    pads = [(0, 0), *padding, (0, 0)]
+    space = resolve(padding, x.shape[1:3], window, strides, where)
+    pads = [(0, 0), *space, (0, 0)]
     if form is Form.PLAIN:
-        if tuple(padding) not in (_valid(), _same(x, window, strides)):
+        if space not in (_NONE, _same(x, window, strides)):
             # TFLite's pools are VALID or SAME, and its converter turns any other padding into SAME, silently. Repeating
             # the edge never changes a maximum.
-            x, padding = jnp.pad(x, pads, mode="edge"), _valid()
-        return nn.max_pool(x, window, strides, padding)
+            x, space = jnp.pad(x, pads, mode="edge"), _NONE
+        return nn.max_pool(x, window, strides, space)
     padded = jnp.pad(x, pads, constant_values=-jnp.inf) if any(map(any, pads)) else x
     return _index_pool(padded, window, strides)
 
 
-def _valid() -> tuple[Pair, Pair]:
-    return ((0, 0), (0, 0))
+_NONE: Pads = ((0, 0), (0, 0))
 
 
 def _same(x: Array, window: Pair, strides: Pair) -> tuple[Pair, ...]:
