@@ -70,7 +70,7 @@ def carry(
 
 
 def to_here(tensor: np.ndarray, shape: tuple[int, ...], library: Library) -> np.ndarray:
-    """A tensor as it is laid out here: convolutions (height, width, channels, features), linear layers (dims, features).
+    """A tensor as it is laid out here: convolutions (height, width, channels, features), linear (dims, features).
 
     Args:
       tensor: there.
