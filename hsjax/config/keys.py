@@ -105,6 +105,9 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
         {
             "kind": StageKind.TRAIN.value,
             "model": model,
+            "options": {},  # of the model: `python -m hsjax.models list` names them
+            "pretrained": "",  # file of ImageNet weights (hsjax.models.pretrained); empty: random weights
+            "freeze": (),  # patterns of paths that training leaves alone: ("features", "stage[12]/*")
             "objective": "supervised",  # supervised, distil
             "teacher": "",  # distil: an earlier train stage, of the same protocol and seed
             "temperature": 1.0,
@@ -175,5 +178,5 @@ def refuse_unknown(config: ConfigDict, template: ConfigDict, prefix: str) -> Non
     for name, value in config.items():
         if name not in template:
             raise UserError(unknown_key(f"{prefix}{name}", (f"{prefix}{known}" for known in template)))
-        if isinstance(template[name], ConfigDict) and name != "stages":
+        if isinstance(template[name], ConfigDict) and name not in ("stages", "options"):
             refuse_unknown(value, template[name], f"{prefix}{name}.")

@@ -151,7 +151,9 @@ class Context:
     ) -> models.Network:
         """The network of a train stage, with as many outputs as the dataset has classes."""
         num_classes = len(self.dataset.classes) if num_classes is None else num_classes
-        return models.build(self.config.stages[stage].model, num_classes=num_classes, form=form)
+        settings = self.config.stages[stage]
+        network = models.build(settings.model, num_classes=num_classes, form=form, **settings.options)
+        return dataclasses.replace(network, frozen=tuple(settings.freeze))
 
     def trained(self, training: Training) -> folder.Part:
         """The folder of one training, with everything that its result depends on."""
@@ -216,11 +218,17 @@ class Context:
                 known = ", ".join(evaluate.SELECTABLE)
                 raise UserError(f"config.stages.{name}.select is {stage.select!r}; it must be one of {known}")
             network = learner(self, name, steps=1, num_classes=2).network
+            shape = " x ".join(map(str, self.front_end.shape))
             try:
-                jax.eval_shape(network.init, jax.random.key(0), example)
-            except (TypeError, ValueError, ZeroDivisionError) as error:
-                shape = " x ".join(map(str, self.front_end.shape))
-                raise UserError(f"features of {shape} are too small for {stage.model}: {error}") from error
+                variables = jax.eval_shape(network.init, jax.random.key(0), example)
+            except (UserError, TypeError, ValueError, ZeroDivisionError) as error:
+                raise UserError(f"features of {shape} do not suit {stage.model}: {error}") from error
+            network.trainable(variables["params"])
+            if stage.pretrained and not pathlib.Path(stage.pretrained).exists():
+                raise UserError(
+                    f"config.stages.{name}.pretrained: there is no file {stage.pretrained}; "
+                    "`python -m hsjax.models weights` says which there are and where"
+                )
 
 
 def _other_data(config: ConfigDict) -> set[str]:

@@ -1,5 +1,6 @@
 """A stage that trains one network under one protocol with one seed, in one fold."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -11,6 +12,7 @@ import scipy.special
 from hsjax import evaluate, features, models, progress, train
 from hsjax.experiment import folder
 from hsjax.experiment.context import Context, Training, learner
+from hsjax.models.pretrained import load as load_pretrained
 from hsjax.train import checkpoint
 from hsjax.types import Batch, Predictions, RunKey
 
@@ -41,6 +43,7 @@ def run(context: Context, training: Training) -> None:
     made = learner(context, name, stage.epochs * steps)
     in_fold = "" if context.folds(protocol) == [0] else f", fold {fold}"
     title = f"{protocol}, seed {seed}{in_fold}: {name}"
+    pretrained = _Pretrained(stage.model, made.network, pathlib.Path(stage.pretrained)) if stage.pretrained else None
     with progress.bar(title, stage.epochs * steps) as advance:
         fitted = train.fit(
             made,
@@ -63,6 +66,7 @@ def run(context: Context, training: Training) -> None:
             directory=part.path,
             dispatch=train.Dispatch(context.config.dispatch),
             progress=advance,
+            start=pretrained.begin if pretrained else lambda variables: variables,
         )
     checkpoint.save_variables(part.path / VARIABLES, fitted.variables)
     with (part.path / FEATURES).open("wb") as file:
@@ -82,7 +86,24 @@ def run(context: Context, training: Training) -> None:
             "macs": models.macs(context.network(name, models.Form.PLAIN), example),
             "train": len(split.train),
         }
+        | ({"pretrained": pretrained.sha256} if pretrained else {})
     )
+
+
+@dataclasses.dataclass
+class _Pretrained:
+    """Weights from a file as a place to start from; `sha256` is that of the file's origin once they are loaded."""
+
+    model: str
+    network: models.Network
+    path: pathlib.Path
+    sha256: str = ""
+
+    def begin(self, variables: models.Variables) -> models.Variables:
+        """All weights but the head's from the file."""
+        loaded = load_pretrained(self.model, self.network, variables, self.path, allow_unregistered=True)
+        self.sha256 = loaded.origin.sha256
+        return loaded.variables
 
 
 def predictions_path(stage: pathlib.Path, split: str) -> pathlib.Path:

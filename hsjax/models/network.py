@@ -7,10 +7,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 from jaxtyping import Array
 
-from hsjax.models.layers import Phase
-from hsjax.types import Outputs
+from hsjax.models.layers import Phase, is_frozen
+from hsjax.types import Outputs, UserError
 
 Variables = dict[str, Any]
 
@@ -55,6 +56,30 @@ class Network:
         outputs, updates = self.module.apply(variables, inputs, phase, rngs=rngs, mutable=mutable)
         kept = {name: value for name, value in variables.items() if name != "params"}
         return outputs, kept | dict(updates)
+
+    def trainable(self, params: Variables) -> Variables:
+        """The parameters that training may change: all but those at a frozen path.
+
+        Raises:
+          UserError: a pattern matches nothing, or nothing is left.
+        """
+        if not self.frozen:
+            return params
+        leaves = traverse_util.flatten_dict(params)
+        for pattern in self.frozen:
+            if not any(is_frozen(path, (pattern,)) for path in leaves):
+                tops = ", ".join(sorted({path[0] for path in leaves}))
+                raise UserError(f"nothing to freeze is called {pattern!r}; this network has {tops}")
+        left = {path: leaf for path, leaf in leaves.items() if not is_frozen(path, self.frozen)}
+        if not left:
+            raise UserError(f"freezing {', '.join(self.frozen)} leaves nothing to train")
+        return traverse_util.unflatten_dict(left)
+
+    def merge(self, params: Variables, trained: Variables) -> Variables:
+        """`params` with what is in `trained` from there."""
+        if not self.frozen:
+            return trained
+        return traverse_util.unflatten_dict(traverse_util.flatten_dict(params) | traverse_util.flatten_dict(trained))
 
 
 def parameter_count(variables: Variables) -> int:

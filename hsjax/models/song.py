@@ -7,7 +7,18 @@ the ones below give 254,594 and 43,250.
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from hsjax.models.layers import EVALUATION, Activation, Conv, Dense, Execution, Padding, Phase, as_maps, max_pool, relu
+from hsjax.models.layers import (
+    EVALUATION,
+    Activation,
+    Conv,
+    Dense,
+    Execution,
+    Padding,
+    Phase,
+    ReluMaxPool,
+    as_maps,
+    relu,
+)
 from hsjax.types import Outputs
 
 
@@ -30,8 +41,8 @@ class SongTeacher(nn.Module):
         x, taps = as_maps(features), {}
         for layer, (width, window, strides, padding) in enumerate(layers, 1):
             x = Conv(width, execution=self.execution, name=f"conv{layer}")(x)
-            x = Activation(relu, self.execution, name=f"act{layer}")(x, phase)
-            taps[f"conv{layer}"] = x = max_pool(x, window, strides, padding, self.execution.form, f"pool {layer}")
+            x = ReluMaxPool(window, strides, padding, self.execution, name=f"act{layer}")(x, phase)
+            taps[f"conv{layer}"] = x
         embedding = x.reshape(x.shape[0], -1)
         return Outputs(Dense(self.num_classes, execution=self.execution, name="logits")(embedding), embedding, taps)
 
@@ -48,8 +59,8 @@ class SongStudent(nn.Module):
         x, taps = as_maps(features), {}
         for layer, width in enumerate((16, 32), 1):
             x = Conv(width, execution=self.execution, name=f"conv{layer}")(x)
-            x = Activation(relu, self.execution, name=f"act{layer}")(x, phase)
-            taps[f"conv{layer}"] = x = max_pool(x, (2, 2), form=self.execution.form, where=f"pool {layer}")
+            x = ReluMaxPool((2, 2), execution=self.execution, name=f"act{layer}")(x, phase)
+            taps[f"conv{layer}"] = x
         x = Dense(16, execution=self.execution, name="hidden")(x.reshape(x.shape[0], -1))
         embedding = Activation(relu, self.execution, name="act3")(x, phase)
         return Outputs(Dense(self.num_classes, execution=self.execution, name="logits")(embedding), embedding, taps)

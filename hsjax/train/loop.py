@@ -19,7 +19,7 @@ from hsjax.train.log import MetricsLog
 from hsjax.train.objectives import HParams
 from hsjax.train.sources import OnDevice, Source, Streamed, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
-from hsjax.train.step import Learner, step
+from hsjax.train.step import Learner, Start, step
 from hsjax.types import Batch, UserError
 
 # Examples per forward pass where no gradient is needed.
@@ -104,6 +104,7 @@ def fit(
     directory: pathlib.Path,
     dispatch: Dispatch = Dispatch.AUTO,
     progress: Callable[[int], None] = lambda steps: None,
+    start: Start = lambda variables: variables,
 ) -> Fitted:
     """Train, or go on training, and return the best epoch's variables.
 
@@ -124,6 +125,7 @@ def fit(
       directory: for `checkpoints/` and `metrics.jsonl`.
       dispatch: see `Dispatch`.
       progress: told the number of steps done.
+      start: random variables to those to begin with (weights that were trained elsewhere).
 
     Raises:
       UserError: the training loss is not finite, or the dispatch does not suit the source.
@@ -134,7 +136,7 @@ def fit(
     init_key, order_key, step_key = jax.random.split(key, 3)
     inputs = source.data.inputs
     shape = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
-    state = learner.init(init_key, shape, hparams)
+    state = learner.init(init_key, shape, hparams, start)
     kept = _Kept(state, jax.tree.map(jnp.copy, state.variables), jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
 
     checkpoints = Checkpoints(directory / "checkpoints")

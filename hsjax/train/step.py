@@ -1,17 +1,21 @@
 """The train step. There is one."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from hsjax.models import Network
+from hsjax.models import Network, Variables
 from hsjax.train.objectives import HParams, Objective
 from hsjax.train.optimizer import Optimizer
 from hsjax.train.state import TrainState
 from hsjax.types import Batch
+
+Start = Callable[[Variables], Variables]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +26,21 @@ class Learner:
     objective: Objective
     optimizer: Optimizer
 
-    def init(self, key: Array, inputs: jax.ShapeDtypeStruct, hparams: HParams) -> TrainState:
-        """Fresh state for batches shaped like `inputs`."""
-        variables = self.network.init(key, inputs)
+    def init(
+        self, key: Array, inputs: jax.ShapeDtypeStruct, hparams: HParams, start: Start = lambda v: v
+    ) -> TrainState:
+        """State before the first step.
+
+        Args:
+          key: of the initial weights.
+          inputs: shape and dtype of a batch.
+          hparams: as for `step`.
+          start: random variables to those to begin with.
+        """
+        variables = start(self.network.init(key, inputs))
         step = jnp.zeros((), jnp.int32)
-        return TrainState(step, variables, self.optimizer.transformation(hparams, step).init(variables["params"]))
+        trained = self.network.trainable(variables["params"])
+        return TrainState(step, variables, self.optimizer.transformation(hparams, step).init(trained))
 
 
 def step(
@@ -46,13 +60,16 @@ def step(
       The state after, and scalars by name: `loss`.
     """
     key = jax.random.fold_in(key, state.step)
+    network, params = learner.network, state.variables["params"]
 
-    def loss(params):
-        return learner.objective(learner.network, state.variables | {"params": params}, batch, hparams, key)
+    def loss(trained):
+        variables = state.variables | {"params": network.merge(params, trained)}
+        return learner.objective(network, variables, batch, hparams, key)
 
-    params = state.variables["params"]
-    (value, collections), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    trained = network.trainable(params)
+    (value, collections), gradient = jax.value_and_grad(loss, has_aux=True)(trained)
     transformation = learner.optimizer.transformation(hparams, state.step)
-    updates, opt_state = transformation.update(gradient, state.opt_state, params)
-    variables = collections | {"params": optax.apply_updates(params, updates)}
+    updates, opt_state = transformation.update(gradient, state.opt_state, trained)
+    updated: Any = optax.apply_updates(trained, updates)
+    variables = collections | {"params": network.merge(params, updated)}
     return TrainState(state.step + 1, variables, opt_state), {"loss": value}

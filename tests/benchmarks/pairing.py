@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def paired(
@@ -20,7 +20,11 @@ def paired(
       Median seconds of ours, of theirs, and of the ratios `theirs / ours` of the pairs (> 1: we are faster) the median
       and the 5 % and 95 % quantiles.
     """
-    pairs = [_pair(ours, theirs, ours_first=turn % 2 == 0) for turn in range(warm_up + repetitions)][warm_up:]
+    return summary([_pair(ours, theirs, ours_first=turn % 2 == 0) for turn in range(warm_up + repetitions)][warm_up:])
+
+
+def summary(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float, float, float]:
+    """What `paired` returns, of pairs of ours and theirs."""
     ratios = sorted(theirs_s / ours_s for ours_s, theirs_s in pairs)
     low, high = (_quantile(ratios, share) for share in (0.05, 0.95))
     ours_median, theirs_median = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hsjax.models.layers import kernel_gradient
 from hsjax.models.layers.execution import Execution, Form
 from hsjax.models.layers.initial import torch_uniform
 from hsjax.models.layers.padding import Padding, Pads, Pair, resolve
@@ -87,6 +88,8 @@ def convolve(
         return one_channel(x, kernel, strides, pads)
     if form is Form.FAST and groups == channels == kernel.shape[-1]:
         return depthwise(x, kernel, strides, pads)
+    if form is Form.FAST and groups == 1:
+        return kernel_gradient.convolution(x, kernel, strides, pads)
     return jax.lax.conv_general_dilated(
         x, kernel, strides, pads, dimension_numbers=_DIMENSIONS, feature_group_count=groups
     )

@@ -126,16 +126,24 @@ def _spread_tiles(winner: Array, dy: Array, shape: tuple[int, ...], window: Pair
 
 
 def _spread_overlapping(winner: Array, dy: Array, shape: tuple[int, ...], window: Pair, strides: Pair) -> Array:
-    """Any windows: one shifted, dilated copy of the gradient per position, summed."""
+    """Any windows: every input collects from the windows that it may have won, in one pass over both."""
+    edges = [(0, 0, 0)]
+    for axis in (0, 1):
+        span = (dy.shape[axis + 1] - 1) * strides[axis] + 1
+        before = window[axis] - 1
+        edges.append((before, shape[axis + 1] - span, strides[axis] - 1))
+    edges.append((0, 0, 0))
+    spread = jax.lax.pad(dy, jnp.zeros((), dy.dtype), edges), jax.lax.pad(winner, jnp.int8(-1), edges)
+    # Without the barrier each of the positions would pad anew.
+    gradients, winners = jax.lax.optimization_barrier(spread)
     dx = jnp.zeros(shape, dy.dtype)
     for position in range(window[0] * window[1]):
-        pads = []
-        for axis, (offset, stride) in enumerate(
-            zip((0, *divmod(position, window[1]), 0), (1, *strides, 1), strict=True)
-        ):
-            span = (dy.shape[axis] - 1) * stride + 1
-            pads.append((offset, shape[axis] - offset - span, stride - 1))
-        dx += jax.lax.pad(jnp.where(winner == position, dy, 0), jnp.zeros((), dy.dtype), pads)
+        i, j = divmod(position, window[1])
+        rows, columns = (
+            slice(w - 1 - k, w - 1 - k + size) for w, k, size in zip(window, (i, j), shape[1:3], strict=True)
+        )
+        won = winners[:, rows, columns] == position
+        dx += jnp.where(won, gradients[:, rows, columns], 0)
     return dx
 
 

@@ -19,6 +19,9 @@ Names = Callable[[Path], str]
 """Path of a leaf here to the name of the tensor there."""
 
 
+_COLOURS = 3  # what the stem of a network for photographs sees
+
+
 class Library(enum.Enum):
     """Whose layout tensors have.
 
@@ -74,7 +77,7 @@ def to_here(tensor: np.ndarray, shape: tuple[int, ...], library: Library) -> np.
 
     Args:
       tensor: there.
-      shape: wanted; tells a 1x1 convolution that stands for a linear layer, and a depthwise one.
+      shape: wanted; tells a 1x1 convolution that stands for a linear layer, a depthwise one, a stem of one channel.
       library: where.
     """
     if library is Library.TORCHVISION:
@@ -88,4 +91,7 @@ def to_here(tensor: np.ndarray, shape: tuple[int, ...], library: Library) -> np.
         tensor = tensor[0, 0]
     if tensor.ndim == 2 and len(shape) == 4 and shape[:2] == (1, 1):
         tensor = tensor[None, None]
+    if tensor.ndim == 4 and len(shape) == 4 and tensor.shape[2] == _COLOURS and shape[2] == 1:
+        # On three equal channels, a spectrogram shown thrice, the kernel and its sum over them give the same maps.
+        tensor = tensor.sum(2, keepdims=True)
     return tensor

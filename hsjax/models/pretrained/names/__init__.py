@@ -1,0 +1,1 @@
+"""What the variables of each family are called in other libraries, a file per family."""
