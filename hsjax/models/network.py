@@ -15,6 +15,8 @@ from hsjax.types import Outputs, UserError
 
 Variables = dict[str, Any]
 
+_UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -32,7 +34,11 @@ class Network:
     def init(self, key: Array, inputs: Any) -> Variables:
         """Fresh variables: `params`, and `batch_stats` where there is batch norm. `inputs` may be a shape."""
         sample = jnp.zeros(inputs.shape, inputs.dtype)
-        return dict(jax.jit(self.module.init)(key, sample))
+        if isinstance(key, jax.core.Tracer):
+            return dict(self.module.init(key, sample))
+        # Random numbers take XLA's CPU compiler half a second a kernel if it is let to optimise what runs once.
+        options = _UNOPTIMISED if jax.default_backend() == "cpu" else None
+        return dict(jax.jit(self.module.init, compiler_options=options)(key, sample))
 
     def apply(
         self,

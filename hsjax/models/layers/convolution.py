@@ -55,13 +55,14 @@ class Conv(nn.Module):
             raise ValueError(f"{'/'.join(self.path)} takes maps of {channels} channels or one, got {x.shape[-1]}")
         shape = (*self.kernel_size, channels // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
+        groups = self.groups
         if x.shape[-1] < channels:
-            kernel = jnp.sum(kernel, 2, keepdims=True)
+            kernel, groups = jnp.sum(kernel, 2, keepdims=True), 1  # every group sees the one channel
         kernel = self.execution.quantiser.weight(self, "kernel", kernel)
         pads = resolve(
             self.padding, x.shape[1:3], self.kernel_size, self.strides, "/".join(self.path) or "the convolution"
         )
-        y = convolve(x, kernel, self.strides, pads, self.groups, self.execution.form)
+        y = convolve(x, kernel, self.strides, pads, groups, self.execution.form)
         return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
 
 

@@ -49,7 +49,8 @@ class Phase(NamedTuple):
 
     def trains(self, path: tuple[str, ...]) -> bool:
         """Whether the layer at `path` is being trained."""
-        return self.train and not is_frozen(path, self.frozen)
+        # The empty name: `norm/*` means all that the layer `norm` has, its statistics too.
+        return self.train and not is_frozen((*path, ""), self.frozen)
 
 
 EVALUATION = Phase()

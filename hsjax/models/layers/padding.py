@@ -56,5 +56,7 @@ def _zeros(padding: Padding | Sequence[Pair], axis: int, size: int, window: int,
         return missing // 2, missing - missing // 2
     if padding is Padding.SYMMETRIC:
         return (window - 1) // 2, (window - 1) // 2
-    # PyTorch drops a last window that would begin in the padding; where strides are at most windows there is none.
-    return (0, (window - size) % stride if padding is Padding.CEIL and size > window else 0)
+    if padding is Padding.VALID or size <= window:
+        return 0, 0
+    missing = (window - size) % stride
+    return 0, missing if missing < window else 0  # PyTorch drops a last window that would begin behind the map

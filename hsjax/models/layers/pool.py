@@ -93,14 +93,20 @@ def _index_pool_forward(x: Array, window: Pair, strides: Pair) -> tuple[Array, t
     x = jax.lax.optimization_barrier(x)
     height, width = ((x.shape[d] - window[d - 1]) // strides[d - 1] + 1 for d in (1, 2))
     spans = ((height - 1) * strides[0] + 1, (width - 1) * strides[1] + 1)
-    y, winner = jnp.full((), -jnp.inf, x.dtype), jnp.zeros((), jnp.int8)
+    index = _index_type(window)
+    y, winner = jnp.full((), -jnp.inf, x.dtype), jnp.zeros((), index)
     for position in range(window[0] * window[1]):
         i, j = divmod(position, window[1])
         seen = x[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1]]
-        winner = jnp.where(seen > y, jnp.int8(position), winner)
+        winner = jnp.where(seen > y, index(position), winner)
         y = jnp.maximum(seen, y)
     y, winner = jax.lax.optimization_barrier((y, winner))
     return y, (winner, jnp.zeros((0, *x.shape[1:])))  # an empty array carries the input's shape
+
+
+def _index_type(window: Pair) -> type[np.integer]:
+    """Of positions in a window and -1; as small as can be, because all winners are kept."""
+    return np.int8 if window[0] * window[1] <= 128 else np.int32
 
 
 def _index_pool_backward(window: Pair, strides: Pair, saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
@@ -119,7 +125,7 @@ def _spread_tiles(winner: Array, dy: Array, shape: tuple[int, ...], window: Pair
     def upsample(a: Array) -> Array:
         return jnp.broadcast_to(a[:, :, None, :, None], tiles).reshape(area)
 
-    positions = np.arange(window[0] * window[1], dtype=np.int8).reshape(window)
+    positions = np.arange(window[0] * window[1], dtype=_index_type(window)).reshape(window)
     pattern = np.tile(positions, (height, width))[None, :, :, None]
     dx = jnp.where(upsample(winner) == pattern, upsample(dy), 0)
     return jnp.pad(dx, [(0, whole - used) for whole, used in zip(shape, area, strict=True)])
@@ -133,7 +139,7 @@ def _spread_overlapping(winner: Array, dy: Array, shape: tuple[int, ...], window
         before = window[axis] - 1
         edges.append((before, shape[axis + 1] - span, strides[axis] - 1))
     edges.append((0, 0, 0))
-    spread = jax.lax.pad(dy, jnp.zeros((), dy.dtype), edges), jax.lax.pad(winner, jnp.int8(-1), edges)
+    spread = jax.lax.pad(dy, jnp.zeros((), dy.dtype), edges), jax.lax.pad(winner, jnp.full((), -1, winner.dtype), edges)
     # Without the barrier each of the positions would pad anew.
     gradients, winners = jax.lax.optimization_barrier(spread)
     dx = jnp.zeros(shape, dy.dtype)

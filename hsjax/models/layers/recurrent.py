@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from hsjax.models.layers.execution import EVALUATION, Execution, Form, Phase
 
-_SCAN_UNROLL = 1  # more steps in one body compile much longer and run no faster: XLA calls a matrix product either way
+# More steps in one body compile much longer, and for LSTMs run no faster.
+_SCAN_UNROLL = 1
 
 Step = Callable[[Any, Array], tuple[Any, Array]]
 """State and projected frame to the next state and the output."""
@@ -117,12 +118,13 @@ def _forget_nothing(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32
 
 def _walk(step: Step, state: Any, projected: Array, reverse: bool, form: Form) -> Array:
     """The outputs of all frames, `(batch, frames, units)`."""
-    frames = jnp.swapaxes(projected, 0, 1)
     if form is Form.FAST:
+        frames = jnp.swapaxes(projected, 0, 1)
         _, y = jax.lax.scan(step, state, frames, reverse=reverse, unroll=_SCAN_UNROLL)
         return jnp.swapaxes(y, 0, 1)
     outputs: list[Array] = []
-    for frame in frames[::-1] if reverse else frames:
-        state, y = step(state, frame)
+    order = range(projected.shape[1])
+    for frame in reversed(order) if reverse else order:
+        state, y = step(state, projected[:, frame])
         outputs.append(y)
     return jnp.stack(outputs[::-1] if reverse else outputs, 1)
