@@ -20,6 +20,7 @@ from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
 from hsjax.experiment import folder
 from hsjax.experiment.inputs import Inputs
+from hsjax.models.pretrained import load as load_pretrained
 from hsjax.types import Dataset, Examples, RunKey, Split, UserError
 
 CACHE_VARIABLE = "HSJAX_CACHE"
@@ -163,6 +164,8 @@ class Context:
         parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
         settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
         settings |= {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self._digest}
+        if file := config.stages[stage].pretrained:
+            settings["stage.pretrained"] = self._sha256(file)  # what the weights are, not where they lie
         # Numbers depend on these too: what was begun with one version is not gone on with by another.
         dispatch = train.Dispatch.STEPS if self.streams else train.Dispatch(config.dispatch).resolve()
         settings |= {"dispatch": dispatch.value, "backend": jax.default_backend()}
@@ -174,6 +177,11 @@ class Context:
             }
         below = pathlib.Path(protocol, str(seed), *([] if self.folds(protocol) == [0] else [f"fold-{fold}"]), stage)
         return folder.Part(self.workdir / "stages" / below, settings)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
+    def _sha256(self, path: str) -> str:
+        with pathlib.Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @functools.cached_property
     def _digest(self) -> str:
@@ -229,6 +237,13 @@ class Context:
                     f"config.stages.{name}.pretrained: there is no file {stage.pretrained}; "
                     "`python -m hsjax.models weights` says which there are and where"
                 )
+            if stage.pretrained:
+                try:
+                    load_pretrained(
+                        stage.model, network, variables, pathlib.Path(stage.pretrained), allow_unregistered=True
+                    )
+                except UserError as error:
+                    raise UserError(f"config.stages.{name}.pretrained: {error}") from error
 
 
 def _other_data(config: ConfigDict) -> set[str]:

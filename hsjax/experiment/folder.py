@@ -50,7 +50,7 @@ def flat(config: ml_collections.ConfigDict | dict[str, Any], prefix: str = "") -
         if isinstance(value, ml_collections.ConfigDict | dict):
             result |= flat(value, f"{prefix}{key}.")
         else:
-            result[prefix + key] = list(value) if isinstance(value, tuple) else value
+            result[prefix + key] = json.loads(json.dumps(value))  # tuples as lists, those inside others too
     return result
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import functools
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -96,13 +97,32 @@ def options(name: str) -> dict[str, Any]:
     }
 
 
-def _typed(what: str, value: Any, default: Any) -> Any:
-    """A value as the class wants it: choices by name, tuples for lists, which cannot be hashed."""
-    if isinstance(default, enum.Enum) and isinstance(value, str):
-        choices = type(default)
-        if value not in [choice.value for choice in choices]:
-            raise UserError(f"{what} is {value!r}; it must be one of {', '.join(choice.value for choice in choices)}")
-        return choices(value)
-    if isinstance(value, (list, tuple)):
-        return tuple(_typed(what, item, None) for item in value)
+def _typed(what: str, value: Any, like: Any) -> Any:
+    """A value of its default's type: choices by name, lists as tuples, which can be hashed, or as rows of a table."""
+    if isinstance(like, enum.Enum):
+        names = [choice.value for choice in type(like)]
+        if value not in (*type(like), *names):
+            raise UserError(f"{what} is {value!r}; it must be one of {', '.join(names)}")
+        return type(like)(value)
+    if isinstance(like, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{what} is {value!r}; it must be a list such as {like}")
+        columns: Any = getattr(like, "_fields", None)
+        if columns and len(value) != len(columns):
+            raise UserError(f"{what} has a row {tuple(value)}; each row has {', '.join(columns)}")
+        # There may be more than by default; they are like the last.
+        items = [_typed(what, item, like[min(place, len(like) - 1)]) for place, item in enumerate(value)]
+        return type(like)(*items) if columns else tuple(items)
+    for kind, accepted, wanted in _SCALARS:
+        if isinstance(like, kind):
+            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+                raise UserError(f"{what} is {value!r}; it must be {wanted}")
+            return kind(value)
     return value
+
+
+_SCALARS: tuple[tuple[type, type, str], ...] = (
+    (bool, bool, "True or False"),
+    (int, numbers.Integral, "a whole number"),
+    (float, numbers.Real, "a number"),
+)

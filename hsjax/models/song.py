@@ -10,12 +10,11 @@ from jaxtyping import Array, Float
 from hsjax.models.layers import (
     EVALUATION,
     Activation,
-    Conv,
+    ConvReluMaxPool,
     Dense,
     Execution,
     Padding,
     Phase,
-    ReluMaxPool,
     as_maps,
     relu,
 )
@@ -40,8 +39,7 @@ class SongTeacher(nn.Module):
         )
         x, taps = as_maps(features), {}
         for layer, (width, window, strides, padding) in enumerate(layers, 1):
-            x = Conv(width, execution=self.execution, name=f"conv{layer}")(x)
-            x = ReluMaxPool(window, strides, padding, self.execution, name=f"act{layer}")(x, phase)
+            x = ConvReluMaxPool(width, window, strides, padding, self.execution, name=f"conv{layer}")(x, phase)
             taps[f"conv{layer}"] = x
         embedding = x.reshape(x.shape[0], -1)
         return Outputs(Dense(self.num_classes, execution=self.execution, name="logits")(embedding), embedding, taps)
@@ -58,8 +56,7 @@ class SongStudent(nn.Module):
         """Logits; embedding is the 16 hidden units; taps are the maps after each pool."""
         x, taps = as_maps(features), {}
         for layer, width in enumerate((16, 32), 1):
-            x = Conv(width, execution=self.execution, name=f"conv{layer}")(x)
-            x = ReluMaxPool((2, 2), execution=self.execution, name=f"act{layer}")(x, phase)
+            x = ConvReluMaxPool(width, (2, 2), execution=self.execution, name=f"conv{layer}")(x, phase)
             taps[f"conv{layer}"] = x
         x = Dense(16, execution=self.execution, name="hidden")(x.reshape(x.shape[0], -1))
         embedding = Activation(relu, self.execution, name="act3")(x, phase)

@@ -17,7 +17,7 @@ BAD = {
     "summary song-student --input 13": "--input is COEFFICIENTSxFRAMES",
     "summary song-student --input 13x0": "--input is COEFFICIENTSxFRAMES",
     "summary song-student --input 13xx101": "--input is COEFFICIENTSxFRAMES",
-    "summary song-student --input 2x3": "the input is too small: at act2",
+    "summary song-student --input 2x3": "the input is too small: at conv2",
     "summary song-student --option width=3": "song-student has no option 'width'",
     "summary song-student --option width": "--option is NAME=VALUE",
     "convert missing.pth": "there is no file missing.pth to convert",
@@ -47,7 +47,7 @@ def test_summary_is_readable_at_80_columns_and_when_piped(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["layer", "type", "output", "parameters", "MACs"]
-    assert lines[1].split() == ["conv1", "Conv", "13x101x16", "160", "189,072"]
+    assert lines[1].split() == ["conv1", "ConvReluMaxPool", "6x50x16", "160", "189,072"]
     text = "\n".join(lines)
     assert "\x1b" not in text
     # Song et al.'s count; MACs and the first pool's input and output by hand.
@@ -61,7 +61,7 @@ def test_summary_on_a_terminal_fits_it(capsys, monkeypatch):
     assert command.main(["summary", "song-teacher", "--classes", "5"]) == 0
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
     assert max(map(len, lines)) <= 80
-    assert any(line.split()[:3] == ["conv4", "Conv", "7x8x128"] for line in lines)
+    assert any(line.split()[:3] == ["conv4", "ConvReluMaxPool", "7x8x128"] for line in lines)
 
 
 def test_summary_as_csv(capsys):
@@ -128,7 +128,7 @@ def test_options(capsys, resnet):
         ("variant=caffe", "variant is one of keras, torchvision, not 'caffe'"),
         ("padding=valid", "set padding to symmetric or same"),
         ("execution=fast", "no option 'execution'"),
-        ("blocks=('a',)", "small cannot be built so"),
+        ("blocks=('a',)", "blocks of small is 'a'; it must be a whole number"),
     ],
 )
 def test_wrong_options(capsys, resnet, option, words):

@@ -20,6 +20,7 @@ from hsjax.models.layers.initial import he_fan_out, torch_uniform
 from hsjax.models.layers.norm import BatchNorm
 from hsjax.models.layers.padding import Padding, Pair
 from hsjax.models.layers.pool import average_pool, global_average_pool, max_pool
+from hsjax.models.layers.pooled import ConvReluMaxPool
 from hsjax.models.layers.quantiser import IDENTITY, Quantiser
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "BatchNorm",
     "Conv",
     "ConvNorm",
+    "ConvReluMaxPool",
     "Dense",
     "Dropout",
     "Execution",
