@@ -15,8 +15,8 @@ from hsjax.models.layers.padding import Pads, Pair
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
-_SMALL = 100
-"""Positions of a map below which XLA's own way is as fast."""
+_SMALL, _DEEP = 100, 512
+"""Positions of a map below which, and channels from which on, XLA's own way is as fast."""
 
 
 def convolution(
@@ -28,7 +28,7 @@ def convolution(
     """XLA's convolution, except for the gradient by the kernel where that is slow."""
     if kernel.shape[:2] == (1, 1) and strides == (1, 1) and pads == ((0, 0), (0, 0)):
         return x @ kernel[0, 0]
-    if x.shape[1] * x.shape[2] < _SMALL:
+    if x.shape[1] * x.shape[2] < _SMALL or x.shape[3] >= _DEEP:
         return _convolve(x, kernel, strides, pads)
     return _with_products(x, kernel, strides, pads)
 
