@@ -107,7 +107,7 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "model": model,
             "options": {},  # of the model: `python -m hsjax.models list` names them
             "pretrained": "",  # file of ImageNet weights (hsjax.models.pretrained); empty: random weights
-            "freeze": (),  # patterns of paths that training leaves alone: ("features", "stage[12]/*")
+            "freeze": (),  # patterns of paths that training leaves alone: ("stem", "stage[12]")
             "objective": "supervised",  # supervised, distil
             "teacher": "",  # distil: an earlier train stage, of the same protocol and seed
             "temperature": 1.0,

@@ -50,7 +50,8 @@ def flat(config: ml_collections.ConfigDict | dict[str, Any], prefix: str = "") -
         if isinstance(value, ml_collections.ConfigDict | dict):
             result |= flat(value, f"{prefix}{key}.")
         else:
-            result[prefix + key] = json.loads(json.dumps(value))  # tuples as lists, those inside others too
+            # Tuples as lists, those inside others too.
+            result[prefix + key] = json.loads(json.dumps(value, default=lambda choice: choice.value))
     return result
 
 

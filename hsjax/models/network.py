@@ -24,8 +24,8 @@ class Network:
 
     Attributes:
       module: the Linen module behind it.
-      frozen: patterns of paths (`features/*`, see `layers.is_frozen`) that training leaves alone: their batch norm and
-        dropout behave as in evaluation, and `trainable` is without them.
+      frozen: patterns of paths (`stem`, `stage[12]`; see `layers.is_frozen`) that training leaves alone: their batch
+        norm and dropout behave as in evaluation, and `trainable` is without them.
     """
 
     module: nn.Module

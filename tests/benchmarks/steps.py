@@ -98,12 +98,12 @@ WORKS = {
         (50, 2805),
         options={"channels": 1, "variant": Variant.TORCHVISION},
     ),
-    "mobilenetv3-small": _MOBILE,
-    "mobilenetv3-small, 3 maps": dataclasses.replace(_MOBILE, maps=3),
-    "squeezenet": _SQUEEZE,
-    "squeezenet, 3 maps": dataclasses.replace(_SQUEEZE, maps=3),
+    "mobilenetv3-small": dataclasses.replace(_MOBILE, maps=3),
+    "mobilenetv3-small, 1 map": _MOBILE,
+    "squeezenet": dataclasses.replace(_SQUEEZE, maps=3),
+    "squeezenet, 1 map": _SQUEEZE,
 }
-"""By name. PyTorch gets the three equal maps of the paper; ours get one, unless the name says so."""
+"""By name. Both get the paper's three equal maps; ours one of them, which means the same, where the name says so."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hsjax.models.layers.activation import (
     silu,
     tanh,
 )
-from hsjax.models.layers.block import ConvNorm, Dropout, ReluMaxPool, SqueezeExcite, as_maps
+from hsjax.models.layers.block import ConvNorm, Dropout, SqueezeExcite, as_maps
 from hsjax.models.layers.convolution import Conv, convolve
 from hsjax.models.layers.dense import Dense
 from hsjax.models.layers.execution import EVALUATION, Execution, Form, Phase, is_frozen
@@ -40,7 +40,6 @@ __all__ = [
     "Pair",
     "Phase",
     "Quantiser",
-    "ReluMaxPool",
     "SqueezeExcite",
     "as_maps",
     "average_pool",

@@ -1,6 +1,5 @@
 """Small compositions that many families share."""
 
-import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -8,11 +7,11 @@ from jaxtyping import Array, Float
 
 from hsjax.models.layers.activation import Activation, Function, hard_sigmoid, relu
 from hsjax.models.layers.convolution import Conv
-from hsjax.models.layers.execution import EVALUATION, Execution, Form, Phase
+from hsjax.models.layers.execution import EVALUATION, Execution, Phase
 from hsjax.models.layers.initial import he_fan_out
 from hsjax.models.layers.norm import BatchNorm
 from hsjax.models.layers.padding import Padding, Pair
-from hsjax.models.layers.pool import global_average_pool, max_pool
+from hsjax.models.layers.pool import global_average_pool
 
 Maps = Float[Array, "batch height width channels"]
 
@@ -61,39 +60,6 @@ class ConvNorm(nn.Module):
         )(x)  # fmt: skip
         x = self.norm(x, phase)
         return Activation(self.function, self.execution, name="act")(x, phase)
-
-
-class ReluMaxPool(nn.Module):
-    """ReLU, then max-pooling; the fast form pools first, which gives the same values and gradients with less to do.
-
-    Attributes:
-      window: height and width of the window.
-      strides: of the window; the window itself by default.
-      padding: a rule, or what is added before and after, for height and width.
-      execution: see there.
-    """
-
-    window: Pair
-    strides: Pair | None = None
-    padding: Padding | Sequence[Pair] = Padding.VALID
-    execution: Execution = Execution()
-
-    @nn.compact
-    def __call__(self, x: Maps, phase: Phase = EVALUATION) -> Float[Array, "batch height2 width2 channels"]:
-        """Apply both.
-
-        Raises:
-          UserError: the map is smaller than the window.
-        """
-        where = "/".join(self.path) or "the pool"
-        pool = functools.partial(
-            max_pool, window=self.window, strides=self.strides, padding=self.padding, form=self.execution.form,
-            where=where,
-        )  # fmt: skip
-        activation = Activation(relu, self.execution, name="relu")
-        if self.execution.form is Form.FAST:
-            return activation(pool(x), phase)
-        return pool(activation(x, phase))
 
 
 class SqueezeExcite(nn.Module):

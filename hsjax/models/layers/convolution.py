@@ -82,7 +82,8 @@ def convolve(
       strides: of the window.
       pads: zeros before and after, in height and width.
       groups: of channels.
-      form: FAST for small numbers of input channels and depthwise convolutions by shifted multiply-adds.
+      form: FAST computes one input channel and depthwise convolutions by shifted multiply-adds, and kernel gradients as
+        products of matrices; it has gradients in reverse mode only.
     """
     channels = x.shape[-1]
     if form is Form.FAST and channels == 1:

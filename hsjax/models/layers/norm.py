@@ -55,7 +55,8 @@ def _moments(x: Array, mask: Array | None) -> tuple[Array, Array, Array]:
         mean = jnp.mean(x, axes)
         return mean, jnp.mean(jnp.square(x - mean), axes), jnp.float32(x.size // x.shape[-1])
     shown = (mask > 0).reshape(-1, *[1] * (x.ndim - 1))
+    x = jnp.where(shown, x, 0)  # a masked example may hold anything, and must not reach the gradient either
     count = jnp.sum(shown) * (x.size // x.shape[0] // x.shape[-1])
     divisor = jnp.maximum(count, 1).astype(x.dtype)
-    mean = jnp.sum(jnp.where(shown, x, 0), axes) / divisor
+    mean = jnp.sum(x, axes) / divisor
     return mean, jnp.sum(jnp.where(shown, jnp.square(x - mean), 0), axes) / divisor, count.astype(x.dtype)

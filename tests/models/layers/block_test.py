@@ -3,43 +3,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from hsjax.models.layers import (
     EVALUATION,
     BatchNorm,
     ConvNorm,
     Dropout,
-    Execution,
-    Form,
     Padding,
     Phase,
-    ReluMaxPool,
     SqueezeExcite,
     as_maps,
     relu6,
     sigmoid,
 )
-from hsjax.types import UserError
 from tests.models.layers import oracle, quick
-
-POOLS = {"tiles": ((2, 2), None, ((0, 0), (0, 0))), "overlapping": ((3, 3), (2, 1), ((1, 1), (1, 1)))}
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_relu_and_pool_commute_in_value_and_gradient(pool):
-    """On few distinct values: windows tie above zero, at zero (where ReLU has no gradient) and below."""
-    window, strides, pads = POOLS[pool]
-    x = np.random.default_rng(0).integers(-2, 2, (2, 7, 9, 2)).astype(np.float32)
-    positive = np.maximum(x, 0)
-    height, width = oracle.size_out((7, 9), window, strides or window, pads)
-    dy = np.asarray(quick.normal(2, height, width, 2, seed=1))
-    want = oracle.max_pool(positive, window, strides or window, pads, dy)
-    for form in Form:
-        module = ReluMaxPool(window, strides, pads, Execution(form))
-        y, by_maps = quick.pull(lambda a, m=module: m.apply({}, a), jnp.asarray(x), jnp.asarray(dy))
-        np.testing.assert_array_equal(y, want.y)
-        np.testing.assert_allclose(by_maps, want.by_maps * (x > 0), atol=1e-5)
 
 
 class BlocksTest(chex.TestCase):
@@ -122,11 +99,6 @@ def test_conv_norm_by_its_parts():
     unit = (maps + variables["params"]["conv"]["bias"] - stats["mean"]) / np.sqrt(stats["var"] + 0.1)
     want = np.clip(unit * norm["scale"] + norm["bias"], 0, 6)
     np.testing.assert_allclose(quick.jit(module.apply)(variables, x), want, atol=1e-5)
-
-
-def test_too_small_a_map_is_named():
-    with pytest.raises(UserError, match="at the pool it has shrunk to 1 x 4, and a window of 2 x 2"):
-        ReluMaxPool((2, 2)).apply({}, jnp.zeros((1, 1, 4, 1)))
 
 
 def test_features_get_a_channel_only_where_they_have_none():

@@ -20,7 +20,7 @@ from hsjax.models.layers import (
     Form,
     Phase,
     Quantiser,
-    ReluMaxPool,
+    max_pool,
     relu,
 )
 from hsjax.types import Outputs
@@ -126,7 +126,7 @@ class Small(nn.Module):
     @nn.compact
     def __call__(self, x, phase: Phase = EVALUATION):
         x = ConvNorm(3, (3, 3), execution=self.execution, name="stem")(x[..., None], phase)
-        x = ReluMaxPool((2, 2), execution=self.execution, name="pool")(x, phase)
+        x = max_pool(x, (2, 2), form=self.execution.form)
         embedding = Activation(None, self.execution, name="pooled")(jnp.mean(x, (1, 2)), phase)
         return Outputs(Dense(2, execution=self.execution, name="logits")(embedding), embedding, {})
 
