@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from hsjax.models import MODELS
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "configs" / "results" / "kd-physionet2016.csv"
@@ -195,3 +197,31 @@ def test_the_r_peaks_of_the_readme_are_the_committed_ones():
         assert f"{value} ({low} to {high})" in text
     sensitivity, ppv = (f"{float(found['all'][name]):.4f}" for name in ("sensitivity", "positive_predictivity"))
     assert f"{sensitivity} and {ppv} on all 39" in text
+
+
+def test_the_training_speed_of_the_readme_is_the_committed_one():
+    """Ratios of processor time on one core, to two decimals."""
+    names = {
+        "Song's student": "song-student",
+        "Song's teacher": "song-teacher",
+        "SqueezeNet 1.1": "squeezenet",
+        "MobileNetV3-Small": "mobilenetv3-small",
+        "ResNet-18 on 50 x 2805": "resnet18",
+    }
+    found = {}
+    for row in rows(ROOT / "configs" / "results" / "training-speed.csv"):
+        if row["unit"] != "ms of CPU" or not row["work"].endswith("1 core"):
+            continue
+        ratio, low, high = (float(row[key]) for key in ("ratio", "ratio_low", "ratio_high"))
+        found[row["work"].split(", batch")[0], row["peer"]] = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+    table = README.split("## Networks")[1].split("## Signals")[0]
+    shown = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert {name for name, *_ in shown} == set(names)
+    for name, default, channels_last in shown:
+        assert default == found[names[name], "torch"]
+        assert channels_last == found.get((names[name], "torch, channels last"), "not measured")
+
+
+def test_the_readme_counts_the_networks():
+    assert len(MODELS) == 22
+    assert "Twenty-two networks by name" in README

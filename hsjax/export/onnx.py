@@ -37,12 +37,51 @@ def from_tflite(model: bytes) -> bytes:
         warnings.filterwarnings("ignore", module=r"tensorflow|tf2onnx")
         tf2onnx = required("tf2onnx")
         path = pathlib.Path(folder, "model.tflite")
-        path.write_bytes(model)
+        path.write_bytes(flatten_before_products(model))
         converted, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
     free_batch(onnx, converted)
     rename(converted)
     onnx.checker.check_model(converted, full_check=True)
     return converted.SerializeToString()
+
+
+def flatten_before_products(model: bytes) -> bytes:
+    """A TFLite model in which whatever flattens its own input, a matrix product of maps, has a RESHAPE before it.
+
+    tf2onnx (1.17) forgets the bias of such a product.
+    """
+    flatbuffer = required("tensorflow.lite.tools.flatbuffer_utils", "tensorflow-cpu")
+    schema, graph = flatbuffer.schema_fb, flatbuffer.convert_bytearray_to_object(model)
+    changed = False
+    for subgraph in graph.subgraphs:
+        operators = []
+        for operator in subgraph.operators:
+            code = graph.operatorCodes[operator.opcodeIndex].builtinCode
+            if code == schema.BuiltinOperator.FULLY_CONNECTED and not operator.builtinOptions.keepNumDims:
+                source, weights, *bias = map(int, operator.inputs)
+                if len(subgraph.tensors[source].shape) != 2:
+                    dims = int(subgraph.tensors[weights].shape[1])
+                    operators.append(_reshape(schema, graph, subgraph, source, dims))
+                    operator.inputs = [*operators[-1].outputs, weights, *bias]
+                    changed = True
+            operators.append(operator)
+        subgraph.operators = operators
+    return flatbuffer.convert_object_to_bytearray(graph) if changed else model
+
+
+def _reshape(schema: types.ModuleType, graph: Any, subgraph: Any, source: int, dims: int) -> Any:
+    """An operator that makes a tensor one of rows of `dims` values; it and its output are new to the model."""
+    codes = [code.builtinCode for code in graph.operatorCodes]
+    if schema.BuiltinOperator.RESHAPE not in codes:
+        codes.append(schema.BuiltinOperator.RESHAPE)
+        graph.operatorCodes.append(schema.OperatorCodeT(codes[-1], builtinCode=codes[-1]))
+    tensor = subgraph.tensors[source]
+    shape = [int(np.prod(tensor.shape)) // dims, dims]
+    subgraph.tensors.append(schema.TensorT(shape, tensor.type, name=tensor.name + b"/flat"))
+    return schema.OperatorT(
+        codes.index(schema.BuiltinOperator.RESHAPE), [source], [len(subgraph.tensors) - 1],
+        schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT(shape),
+    )  # fmt: skip
 
 
 def free_batch(onnx: types.ModuleType, model: Any) -> None:
@@ -66,7 +105,7 @@ def free_batch(onnx: types.ModuleType, model: Any) -> None:
 
 
 def _free_first_size(shape: np.ndarray) -> np.ndarray:
-    if -1 in shape:
+    if -1 in shape[1:]:
         raise ValueError(f"a reshape to {shape.tolist()} leaves no size free for the batch")
     return np.concatenate([[-1], shape[1:]]).astype(np.int64)
 
