@@ -175,6 +175,8 @@ class Batch(NamedTuple):
       mask: float32 (batch,), 0 for padding. Masked examples count nowhere, not even as negatives.
       weight: float32 (batch,), class or example weight; 1 where unused.
       teacher_logits: (batch, classes) where the objective distils from cached logits, else None.
+      index: int32 (batch,), each example's number in the training set, -1 for padding; None outside of training. Losses
+        that remember examples (CRD) file them under it.
     """
 
     inputs: Any
@@ -182,6 +184,7 @@ class Batch(NamedTuple):
     mask: Any
     weight: Any
     teacher_logits: Any = None
+    index: Any = None
 
 
 class Outputs(NamedTuple):

@@ -6,13 +6,17 @@ A config file (`configs/NAME.py`) starts from `base()`, adds stages made by `tra
 
 from ml_collections import ConfigDict
 
-from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
+from hsjax.config.sweeps import AT, grid, members, of_member
+from hsjax.config.training import earlier, predicts, teachers
 from hsjax.config.validation import differences, stages, validate
 
 __all__ = [
+    "AT",
     "ConfigDict",
     "Cut",
+    "LearnsFrom",
     "Placement",
     "StageKind",
     "UnknownGroups",
@@ -20,9 +24,15 @@ __all__ = [
     "base",
     "choice",
     "differences",
+    "earlier",
     "export_stage",
+    "grid",
+    "members",
+    "of_member",
+    "predicts",
     "report_stage",
     "stages",
+    "teachers",
     "train_stage",
     "unknown_key",
     "validate",

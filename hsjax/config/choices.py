@@ -14,6 +14,20 @@ class StageKind(enum.Enum):
     REPORT = "report"
 
 
+class LearnsFrom(enum.Enum):
+    """What a train stage learns from, which is its `objective`.
+
+    CLASSES: the true ones. TEACHER: an earlier stage. ITSELF: the average of its own weights. PEER: a network that is
+    trained at the same time. VIEWS: two random changes of every example, without classes.
+    """
+
+    CLASSES = "supervised"
+    TEACHER = "distil"
+    ITSELF = "self-distil"
+    PEER = "mutual"
+    VIEWS = "contrastive"
+
+
 class WholeFilter(enum.Enum):
     """Filter over whole recordings."""
 

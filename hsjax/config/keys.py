@@ -107,24 +107,71 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "model": model,
             "options": {},  # of the model: `python -m hsjax.models list` names them
             "pretrained": "",  # file of ImageNet weights (hsjax.models.pretrained); empty: random weights
-            "freeze": (),  # patterns of paths that training leaves alone: ("stem", "stage[12]")
-            "objective": "supervised",  # supervised, distil
-            "teacher": "",  # distil: an earlier train stage, of the same protocol and seed
+            "begin": "",  # an earlier train stage whose weights are begun with, as far as their shapes fit
+            "freeze": (),  # paths that training leaves alone: ("stem", "stage[12]"); ("*", "!logits"): a linear probe
+            "precision": "float32",  # float32, bfloat16: of activations; weights and optimiser are float32
+            "objective": "supervised",  # supervised, distil, self-distil, mutual, contrastive
+            "labels": "cross-entropy",  # loss against true classes: cross-entropy, bce, focal
+            "teacher": "",  # distil: an earlier train stage of the same protocol and seed; several: "one + another"
+            "peer": "",  # mutual: the model that is trained beside
+            "soft": "kd",  # loss against the teacher's logits: kd, bce, dkd, dist, ttm, wttm, standardised, none
             "temperature": 1.0,
-            "alpha": 1.0,  # weight of the true classes, 0 to 1
+            "alpha": 1.0,  # weight of the true classes, 0 to 1; that of the teacher's logits is the rest
             "scale_by_t2": False,
+            # distil: losses on what is inside, by name with their weights, which are added to the above: fitnet,
+            # attention, vid, similarity, rkd-distance, rkd-angle, pkt, crd; and which taps they compare, as
+            # (student's, teacher's), where it is not the last ones
+            "hints": {},
+            "taps": {},
+            "contrast": {
+                "loss": "nt-xent",  # nt-xent, supcon, moco, byol, barlow-twins, vicreg; at `temperature`
+                "widths": (128, 64),  # of the projection's layers
+                "prediction": 128,  # hidden units of BYOL's predictor
+                "queue": 1024,  # keys that MoCo keeps
+            },
+            "constants": {
+                "label_smoothing": 0.0,  # cross-entropy
+                "positive_weight": 1.0,  # bce
+                "focal_gamma": 2.0,  # focal
+                "mixup": 0.0,  # alpha of its Beta distribution; 0: no mixup
+                "ema_decay": 0.999,  # of averaged weights, of self-distil's teacher, of MoCo's and BYOL's target
+                "dkd_alpha": 1.0,
+                "dkd_beta": 8.0,
+                "dist_beta": 1.0,
+                "dist_gamma": 1.0,
+                "class_balanced_beta": 0.999,  # class_weighting=class-balanced
+            },
+            "average": False,  # whether the moving average of the weights is what is validated and kept
+            # random changes in the step, by functions of hsjax.dsp.augment with their arguments and `probability`:
+            # {"samples": {"gain": {"gain_db": (-6.0, 6.0), "probability": 0.5}}, "features": {"spec_augment": {...}}}
+            "augment": {},
+            # constants of members that are trained as one stage, beside each other: ({"temperature": 1.0}, ...); see
+            # `grid`. Each is a stage of its own in all tables, named stage@temperature=1
+            "sweep": (),
+            "lanes": 0,  # members, or seeds, that train side by side on a CPU; 0: as many as there are cores
             "epochs": 30,
             "batch_size": 64,
             "patience": 0,  # epochs without a new best before stopping; 0: never
-            "select": "auroc",  # validation metric that picks the best epoch: auroc, macc, accuracy
-            "class_weighting": "none",  # none, balanced
+            "select": "auroc",  # validation metric that picks the best epoch: auroc, macc, accuracy; last: the last one
+            "class_weighting": "none",  # none, balanced, class-balanced
             "optimizer": {
-                "rule": "adam",  # adam, adamw, sgd
+                "rule": "adam",  # adam, adamw, sgd, nadam, radam, rmsprop, adagrad, lion, lamb, adafactor
                 "learning_rate": 1e-3,
                 "weight_decay": 0.0,
-                "schedule": "cosine",  # constant, cosine
-                "warmup_fraction": 0.05,  # of all steps
+                "momentum": 0.9,  # sgd
+                "nesterov": False,  # sgd
+                "decay_matrices_only": False,  # no weight decay of biases and of scales of norms
+                # constant, cosine, linear, exponential, step, multi-step, one-cycle, warm-restarts
+                "schedule": "cosine",
+                "warmup_fraction": 0.05,  # of all steps; one-cycle: of rising
+                "final_factor": 0.0,  # cosine, linear, warm-restarts: where they end
+                "decay_rate": 0.1,  # exponential, step, multi-step
+                "decay_fraction": 0.3,  # of all steps: between two decays of exponential and step
+                "milestones": (),  # multi-step: fractions of all steps
+                "cycles": 1,  # warm-restarts
+                "cycle_growth": 2.0,  # warm-restarts: length of a cycle over that of the one before
                 "clip_norm": 0.0,  # 0: none
+                "clip_value": 0.0,  # 0: none
             },
         },
         changes,
@@ -162,6 +209,9 @@ def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:
     return stage
 
 
+FREE = ("stages", "options", "hints", "taps", "augment")
+"""Sections whose keys are not known here."""
+
 TEMPLATES = {StageKind.TRAIN: lambda: train_stage(""), StageKind.EXPORT: export_stage, StageKind.REPORT: report_stage}
 
 
@@ -178,5 +228,5 @@ def refuse_unknown(config: ConfigDict, template: ConfigDict, prefix: str) -> Non
     for name, value in config.items():
         if name not in template:
             raise UserError(unknown_key(f"{prefix}{name}", (f"{prefix}{known}" for known in template)))
-        if isinstance(template[name], ConfigDict) and name not in ("stages", "options"):
+        if isinstance(template[name], ConfigDict) and name not in FREE:
             refuse_unknown(value, template[name], f"{prefix}{name}.")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from hsjax.config import sweeps, training
 from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import TEMPLATES, base, refuse_unknown
 from hsjax.types import UserError
@@ -65,15 +66,20 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield problem
     if config.evaluate.bootstrap < 100:
         yield "config.evaluate.bootstrap must be at least 100 for a 95 % interval"
-    trained = stages(config, StageKind.TRAIN)
-    if not trained:
+    stages_by_name = stages(config, StageKind.TRAIN)
+    if not stages_by_name:
         yield "config.pipeline has no train stage; name at least one"
-    for name, stage in trained.items():
-        yield from _train_problems(name, stage, list(trained))
+    trained: list[str] = []
+    for name, stage in stages_by_name.items():
+        yield from training.problems(name, stage, trained)
+        trained += sweeps.members(name, stage) if sweeps.problem(stage) is None else [name]
+    learning_alone = [name for name, stage in stages_by_name.items() if not training.predicts(stage)]
     for name, stage in stages(config, StageKind.EXPORT).items():
         for model in stage.models:
             if model not in trained:
                 yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
+            if model in learning_alone:
+                yield f"config.stages.{name}.models names {model!r}, which learns no classes"
         if (prepare.filter, prepare.remove_spikes, prepare.cut) != ("none", False, "windows"):
             yield (
                 f"config.stages.{name} exports models trained on whole-recording steps, which no device does: "
@@ -108,26 +114,3 @@ def _whole_recording_problem(prepare: ConfigDict) -> str | None:
     if filtered and not (prepare.band.order >= 1 and 0 < low < high < nyquist):
         return f"config.prepare.band needs an order of at least 1 and edges with 0 < low < high < {nyquist:g} Hz"
     return None
-
-
-def _train_problems(name: str, stage: ConfigDict, order: list[str]) -> Iterator[str]:
-    key = f"config.stages.{name}"
-    distils = stage.objective == "distil"
-    if distils and stage.teacher not in order[: order.index(name)]:
-        yield f"{key}.teacher is {stage.teacher!r}; to distil, name a train stage before it in config.pipeline"
-    if not distils and stage.teacher:
-        yield f"{key} has a teacher but objective {stage.objective!r}; set objective=distil or leave teacher empty"
-    if stage.temperature <= 0:
-        yield f"{key}.temperature must be positive"
-    if not 0 <= stage.alpha <= 1:
-        yield f"{key}.alpha must lie between 0 and 1"
-    if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0:
-        yield f"{key} needs epochs and batch_size of at least 1 and a patience of at least 0"
-    if not distils and (stage.temperature, stage.alpha) != (1.0, 1.0):
-        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
-    rule = stage.optimizer
-    if rule.learning_rate <= 0 or rule.weight_decay < 0 or rule.clip_norm < 0 or not 0 <= rule.warmup_fraction < 1:
-        yield (
-            f"{key}.optimizer needs a positive learning_rate, weight_decay and clip_norm from 0 on, "
-            "and a warmup_fraction from 0 to below 1"
-        )

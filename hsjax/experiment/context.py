@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,10 @@ from hsjax import config as run_config
 from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
-from hsjax.experiment import folder
+from hsjax.experiment import folder, learning
 from hsjax.experiment.inputs import Inputs
 from hsjax.models.pretrained import load as load_pretrained
-from hsjax.types import Dataset, Examples, RunKey, Split, UserError
+from hsjax.types import Batch, Dataset, Examples, RunKey, Split, UserError
 
 CACHE_VARIABLE = "HSJAX_CACHE"
 
@@ -147,14 +147,41 @@ class Context:
         """Train, validation and test examples of one fold."""
         return self.splits(protocol)[fold]
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - a run is one object and lives as long as its process
+    def stage(self, name: str) -> ConfigDict:
+        """Settings of a train stage, or of a member of its sweep."""
+        return run_config.of_member(self.config.stages, name)
+
     def network(
         self, stage: str, form: models.Form = models.Form.FAST, num_classes: int | None = None
     ) -> models.Network:
         """The network of a train stage, with as many outputs as the dataset has classes."""
         num_classes = len(self.dataset.classes) if num_classes is None else num_classes
-        settings = self.config.stages[stage]
+        settings = self.stage(stage)
         network = models.build(settings.model, num_classes=num_classes, form=form, **settings.options)
-        return dataclasses.replace(network, frozen=tuple(settings.freeze))
+        precision = choice(models.Precision, settings.precision, f"stages.{stage}.precision")
+        if form is models.Form.PLAIN:
+            precision = models.Precision.FLOAT32  # what is counted and exported
+        return dataclasses.replace(network, frozen=tuple(settings.freeze), precision=precision)
+
+    def learner(self, name: str, steps: int, num_classes: int | None = None) -> train.Learner:
+        """Network, objective and optimiser of a train stage that takes `steps` steps in all."""
+        stage = self.stage(name)
+        num_classes = len(self.dataset.classes) if num_classes is None else num_classes
+        runs = learning.runs_teachers(stage)
+        teachers = [self.network(teacher, num_classes=num_classes) for teacher in run_config.teachers(stage)]
+        peer = models.build(stage.peer, num_classes=num_classes) if stage.peer else None
+        return learning.learner(
+            stage,
+            name,
+            self.network(name, num_classes=num_classes),
+            steps=steps,
+            front_end=self.front_end,
+            sample_rate=self.config.prepare.sample_rate,
+            # Nobody trains them: what of them was frozen is no part of what a step is compiled for.
+            teachers=tuple(dataclasses.replace(teacher, frozen=()) for teacher in teachers) if runs else (),
+            peer=peer,
+        )
 
     def trained(self, training: Training) -> folder.Part:
         """The folder of one training, with everything that its result depends on."""
@@ -162,18 +189,22 @@ class Context:
         protocol, seed, fold, stage = training
         parts = {name: config[name] for name in ("data", "prepare", "features")}
         parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
-        settings = folder.flat(parts | {"split": config.split[protocol], "stage": config.stages[stage]})
+        its = self.stage(stage)
+        settings = folder.flat(parts | {"split": config.split[protocol], "stage": _of_result(its)})
         settings |= {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self._digest}
-        if file := config.stages[stage].pretrained:
+        if file := its.pretrained:
             settings["stage.pretrained"] = self._sha256(file)  # what the weights are, not where they lie
         # Numbers depend on these too: what was begun with one version is not gone on with by another.
         dispatch = train.Dispatch.STEPS if self.streams else train.Dispatch(config.dispatch).resolve()
         settings |= {"dispatch": dispatch.value, "backend": jax.default_backend()}
         settings |= {"hsjax": hsjax.__version__, "jax": jax.__version__}
-        if teacher := config.stages[stage].teacher:
-            above = self.trained(training._replace(stage=teacher)).settings
+        for number, name in enumerate(run_config.earlier(its)):
+            above = self.trained(training._replace(stage=name)).settings
+            prefix = f"teacher{number or ''}" if name in run_config.teachers(its) else "begin"
             settings |= {
-                f"teacher.{key}": value for key, value in above.items() if key.startswith(("stage.", "teacher."))
+                f"{prefix}.{key}": value
+                for key, value in above.items()
+                if key.startswith(("stage.", "teacher", "begin."))
             }
         below = pathlib.Path(protocol, str(seed), *([] if self.folds(protocol) == [0] else [f"fold-{fold}"]), stage)
         return folder.Part(self.workdir / "stages" / below, settings)
@@ -200,12 +231,28 @@ class Context:
         return list(self.splits(protocol))
 
     def trainings(self) -> Iterator[Training]:
-        """Every training, in the order in which they are run."""
+        """Every training, by protocol, seed, fold and stage."""
         for protocol in self.config.protocols:
             for seed in self.config.seeds:
                 for fold in self.folds(protocol):
-                    for name in run_config.stages(self.config, StageKind.TRAIN):
-                        yield Training(protocol, seed, fold, name)
+                    for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+                        for member in run_config.members(name, stage):
+                            yield Training(protocol, seed, fold, member)
+
+    def together(self) -> Iterator[list[Training]]:
+        """Every training, in the order in which they are run: those of a stage that differ in seed and constants."""
+        for protocol in self.config.protocols:
+            for fold in self.folds(protocol):
+                for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+                    yield [
+                        Training(protocol, seed, fold, member)
+                        for seed in self.config.seeds
+                        for member in run_config.members(name, stage)
+                    ]
+
+    def predicts(self, training: Training) -> bool:
+        """Whether the network of a training has learnt classes, so that it is scored."""
+        return run_config.predicts(self.stage(training.stage))
 
     def check(self) -> None:
         """Build everything that a config can get wrong before any work is done.
@@ -218,20 +265,19 @@ class Context:
         choice(train.Dispatch, self.config.dispatch, "dispatch")
         example = jax.ShapeDtypeStruct((1, *self.front_end.shape), jnp.float32)
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
-            if stage.objective not in train.OBJECTIVES:
-                known = ", ".join(train.OBJECTIVES)
-                raise UserError(f"config.stages.{name}.objective is {stage.objective!r}; it must be one of {known}")
             choice(train.Weighting, stage.class_weighting, f"stages.{name}.class_weighting")
-            if stage.select not in evaluate.SELECTABLE:
-                known = ", ".join(evaluate.SELECTABLE)
+            if stage.select not in (*evaluate.SELECTABLE, train.LAST):
+                known = ", ".join((*evaluate.SELECTABLE, train.LAST))
                 raise UserError(f"config.stages.{name}.select is {stage.select!r}; it must be one of {known}")
-            network = learner(self, name, steps=1, num_classes=2).network
+            made = self.learner(name, steps=100, num_classes=2)
+            network = made.network
             shape = " x ".join(map(str, self.front_end.shape))
             try:
                 variables = jax.eval_shape(network.init, jax.random.key(0), example)
             except (UserError, TypeError, ValueError, ZeroDivisionError) as error:
                 raise UserError(f"features of {shape} do not suit {stage.model}: {error}") from error
             network.trainable(variables["params"])
+            self._check_objective(name, made, example)
             if stage.pretrained and not pathlib.Path(stage.pretrained).exists():
                 raise UserError(
                     f"config.stages.{name}.pretrained: there is no file {stage.pretrained}; "
@@ -245,23 +291,42 @@ class Context:
                 except UserError as error:
                     raise UserError(f"config.stages.{name}.pretrained: {error}") from error
 
+    def _check_objective(self, name: str, made: train.Learner, example: jax.ShapeDtypeStruct) -> None:
+        """Trace one step of a stage: what an objective asks of networks and features shows there."""
+        fixed: dict[str, Any] = {}
+        if made.objective.views.front_end is not None:
+            example = jax.ShapeDtypeStruct((1, self.front_end.window), jnp.float32)
+            coefficients = jax.ShapeDtypeStruct((self.front_end.shape[0], 1), jnp.float32)
+            fitted: dict[str, Any] = {"mean": coefficients, "std": coefficients}
+            fixed[train.FRONT_END] = features.FeatureState(**fitted)
+        for teacher in getattr(made.objective, "teachers", ()):
+            seen = made.objective.example(example, fixed)
+            held = jax.eval_shape(teacher.init, jax.random.key(0), seen)
+            fixed[train.TEACHERS] = (*fixed.get(train.TEACHERS, ()), held)
+        constants, few = learning.hparams(self.stage(name)), 4
+        row = jax.ShapeDtypeStruct((few,), jnp.float32)
+        number = jax.ShapeDtypeStruct((few,), jnp.int32)
+        inputs = jax.ShapeDtypeStruct((few, *example.shape[1:]), jnp.float32)
+        logits = jax.ShapeDtypeStruct((few, 2), jnp.float32)
+        batch = Batch(inputs, number, row, row, logits, number)
+
+        def one_step(fixed: Any, batch: Batch) -> Any:
+            key = jax.random.key(0)
+            state = made.init(key, example, constants, fixed=fixed, examples=few)
+            return train.step(made, state, batch, constants, key)[1]["loss"]
+
+        try:
+            jax.eval_shape(one_step, fixed, batch)
+        except UserError as error:
+            raise UserError(f"config.stages.{name}: {error}") from error
+
+
+def _of_result(stage: ConfigDict) -> dict[str, Any]:
+    """The settings of a stage that its result depends on: not who is trained beside it."""
+    return {key: value for key, value in stage.items() if key not in ("sweep", "lanes")}
+
 
 def _other_data(config: ConfigDict) -> set[str]:
     """Keys of `config.data` that the recordings do not depend on: where they lie, and another dataset's settings."""
     others = {name for name, value in config.data.items() if isinstance(value, ConfigDict)} - {config.data.name}
     return {"root", "cache"} | others
-
-
-def learner(context: Context, name: str, steps: int, num_classes: int | None = None) -> train.Learner:
-    """Network, objective and optimiser of a train stage that takes `steps` steps in all."""
-    stage = context.config.stages[name]
-    rule = stage.optimizer
-    optimizer = train.Optimizer(
-        choice(train.Rule, rule.rule, f"stages.{name}.optimizer.rule"),
-        choice(train.Schedule, rule.schedule, f"stages.{name}.optimizer.schedule"),
-        total_steps=steps,
-        warmup_steps=round(rule.warmup_fraction * steps),
-        clip_norm=rule.clip_norm,
-    )
-    objective = train.Distil(stage.scale_by_t2) if stage.objective == "distil" else train.Supervised()
-    return train.Learner(context.network(name, num_classes=num_classes), objective, optimizer)

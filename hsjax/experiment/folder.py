@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -12,11 +13,16 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from hsjax.train import manifest
 from hsjax.types import Predictions, RunKey, UserError
 
 _SETTINGS, _DONE = "settings.json", "done.json"
+# Of done.json, beside what a stage records: SHA-256 of the part's files, and of everything else in done.json.
+_FILES, _SEAL = "files", "sha256"
 # Ends the names of files that are being written.
 _PARTIAL = ".partial"
+# Folders that are of no use once a part is finished; they have manifests of their own.
+_PASSING = "checkpoints"
 
 
 @contextlib.contextmanager
@@ -89,7 +95,7 @@ class Part:
             if self.path.exists() and any(not path.name.endswith(_PARTIAL) for path in self.path.iterdir()):
                 raise UserError(f"{self.path} holds files that no run has made; give another --workdir")
             return
-        before = json.loads(file.read_text())
+        before = _read_json(file, self._anew)
         changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))
         if changed:
             listed = ", ".join(f"{key} (was {before.get(key)}, is {self.settings.get(key)})" for key in changed[:4])
@@ -99,13 +105,67 @@ class Part:
             )
 
     def record(self) -> dict[str, Any] | None:
-        """What `finish` was given; None while the part is unfinished."""
-        file = self.path / _DONE
-        return json.loads(file.read_text()) if file.exists() else None
+        """What `finish` was given; None while the part is unfinished.
+
+        Raises:
+          UserError: the record is damaged.
+        """
+        stored = self._done()
+        return stored and {key: value for key, value in stored.items() if key not in (_FILES, _SEAL)}
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Mark the part finished: it is not made again."""
-        write_json(self.path / _DONE, record)
+        """Mark the part finished: it is not made again, and its files are not to change."""
+        content = record | {_FILES: {name: manifest.digest(path) for name, path in self._files().items()}}
+        write_json(self.path / _DONE, content | {_SEAL: _seal(content)})
+
+    def verify(self) -> None:
+        """Check that the files of a finished part are those it was finished with; files beside them do not matter.
+
+        Raises:
+          UserError: one is missing or has changed, which it names.
+        """
+        stored = self._done()
+        if stored is None or _FILES not in stored:  # unfinished, or finished before files were recorded
+            return
+        if damage := manifest.difference(stored[_FILES], self._files()):
+            raise UserError(f"{self.path / damage}; {self._anew}")
+
+    @property
+    def _anew(self) -> str:
+        return f"delete {self.path} to make it anew"
+
+    def _files(self) -> dict[str, pathlib.Path]:
+        """What the part is made of, by name."""
+        return {
+            name: path
+            for name, path in manifest.files(self.path).items()
+            if name != _DONE and not name.endswith(_PARTIAL) and _PASSING not in pathlib.PurePath(name).parts[:-1]
+        }
+
+    def _done(self) -> dict[str, Any] | None:
+        file = self.path / _DONE
+        if not file.exists():
+            return None
+        stored = _read_json(file, self._anew)
+        if _FILES in stored or _SEAL in stored:
+            content = {key: value for key, value in stored.items() if key != _SEAL}
+            if stored.get(_SEAL) != _seal(content):
+                raise UserError(f"{file} has changed since it was written; {self._anew}")
+        return stored
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_json(file: pathlib.Path, anew: str) -> dict[str, Any]:
+    try:
+        stored = json.loads(file.read_bytes())
+    except ValueError as error:  # no JSON, or no text
+        raise UserError(f"{file} is damaged; {anew}") from error
+    if not isinstance(stored, dict):
+        raise UserError(f"{file} is damaged; {anew}")
+    return stored
 
 
 def save_predictions(path: pathlib.Path, predictions: Predictions) -> None:

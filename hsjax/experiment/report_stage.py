@@ -47,7 +47,7 @@ def write(context: Context, name: str) -> pathlib.Path:
 
 def _predictions(context: Context) -> Iterator[Predictions]:
     """Of networks, per segment and per recording; of exported files, per recording."""
-    for training in context.trainings():
+    for training in filter(context.predicts, context.trainings()):
         stage = context.trained(training).path
         for split in ("validation", "test"):
             segments = folder.load_predictions(train_stage.predictions_path(stage, split))

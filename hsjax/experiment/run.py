@@ -31,8 +31,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()
-        for training in context.trainings():
-            train_stage.run(context, training)
+        for trainings in context.together():
+            train_stage.run(context, trainings)
         for name in exporting:
             export_stage.run(context, name)
         for name in run_config.stages(config, StageKind.REPORT):

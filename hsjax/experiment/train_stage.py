@@ -1,77 +1,172 @@
-"""A stage that trains one network under one protocol with one seed, in one fold."""
+"""A stage that trains networks under one protocol, in one fold: of all seeds, and of all members of a sweep."""
 
 import dataclasses
 import functools
+import hashlib
+import itertools
 import pathlib
+from collections.abc import Container, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from hsjax import evaluate, features, models, progress, train
-from hsjax.experiment import folder
-from hsjax.experiment.context import Context, Training, learner
+from hsjax import config as run_config
+from hsjax import evaluate, features, losses, models, progress, train
+from hsjax.config import AT
+from hsjax.experiment import folder, learning
+from hsjax.experiment.context import Context, Training
+from hsjax.experiment.inputs import Inputs
 from hsjax.models.pretrained import load as load_pretrained
 from hsjax.train import checkpoint
-from hsjax.types import Batch, Predictions, RunKey
+from hsjax.types import Batch, Predictions, RunKey, Split, UserError
 
 VARIABLES, FEATURES = "variables", "features.npz"
 
 
-def run(context: Context, training: Training) -> None:
-    """Train the stage unless it is finished; resume it if it was interrupted."""
-    protocol, seed, fold, name = training
-    part = context.trained(training)
-    part.claim()
-    if part.record() is not None:
-        return
-    stage, split = context.config.stages[name], context.split(protocol, fold)
+def run(context: Context, trainings: Sequence[Training]) -> None:
+    """Train one stage with all its seeds and members, those that are finished left out; resume what was interrupted.
+
+    Args:
+      context: of the run.
+      trainings: of one protocol, fold and stage, that differ in seed and constants.
+    """
+    for training in trainings:
+        context.trained(training).claim()
+    done = {training for training in trainings if context.trained(training).record() is not None}
+    if train.side_by_side():
+        groups = [[training for training in trainings if training not in done]]
+    elif learning.runs_teachers(context.stage(trainings[0].stage)):
+        # One program for those who share a teacher; who is in it must not depend on who is finished.
+        groups = [list(of_seed) for _, of_seed in itertools.groupby(trainings, lambda training: training.seed)]
+    else:
+        groups = [list(trainings)]
+    for group in groups:
+        if not done.issuperset(group):
+            _train(context, group, done)
+
+
+def _train(context: Context, trainings: Sequence[Training], done: Container[Training]) -> None:
+    protocol, _, fold, name = trainings[0]
+    stage, split = context.stage(name), context.split(protocol, fold)
     label = context.examples.label
     inputs = context.inputs(protocol, fold)
-    seen = inputs.of(split.train)
-    weighting = train.Weighting(stage.class_weighting)
+    steps = -(-len(split.train) // stage.batch_size)
+    made = context.learner(name, stage.epochs * steps)
+    weighting, beta = train.Weighting(stage.class_weighting), stage.constants.class_balanced_beta
     data = Batch(
-        seen,
+        _seen(context, inputs, made, split.train),
         label[split.train],
         np.ones(len(split.train), np.float32),
-        train.class_weights(label[split.train], len(context.dataset.classes), weighting),
-        teacher_logits(context, training._replace(stage=stage.teacher), seen) if stage.teacher else None,
+        train.class_weights(label[split.train], len(context.dataset.classes), weighting, beta),
     )
-    source = train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data))
-    steps = -(-len(split.train) // stage.batch_size)
-    made = learner(context, name, stage.epochs * steps)
-    in_fold = "" if context.folds(protocol) == [0] else f", fold {fold}"
-    title = f"{protocol}, seed {seed}{in_fold}: {name}"
     pretrained = _Pretrained(stage.model, made.network, pathlib.Path(stage.pretrained)) if stage.pretrained else None
-    with progress.bar(title, stage.epochs * steps) as advance:
-        fitted = train.fit(
+
+    def finish(number: int, fitted: train.Fitted) -> None:
+        if trainings[number] not in done:
+            record = {"pretrained": pretrained.sha256} if pretrained else {}
+            _finish(context, trainings[number], made, fitted, record)
+
+    validate = functools.partial(_validate, label=label[split.validation], positive=context.positive)
+    with progress.bar(_title(context, trainings), stage.epochs * steps * len(trainings)) as advance:
+        train.sweep(
             made,
-            source,
+            train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data)),
             inputs.of(split.validation),
-            functools.partial(validate, label=label[split.validation], positive=context.positive),
-            hparams={
-                "learning_rate": jnp.float32(stage.optimizer.learning_rate),
-                "weight_decay": jnp.float32(stage.optimizer.weight_decay),
-                "temperature": jnp.float32(stage.temperature),
-                "alpha": jnp.float32(stage.alpha),
-            },
-            # The stage's name is not in the key: stages of one seed start from the same weights and see the same
-            # order, so that their difference is the objective's.
-            key=jax.random.key(seed),
+            validate if context.predicts(trainings[0]) else None,
+            _members(context, trainings, inputs, split, made, pretrained),
+            finish,
             epochs=stage.epochs,
             batch_size=stage.batch_size,
             patience=stage.patience,
             select=stage.select,
-            directory=part.path,
+            directory=_of_all(context, trainings),
             dispatch=train.Dispatch(context.config.dispatch),
             progress=advance,
-            start=pretrained.begin if pretrained else lambda variables: variables,
+            lanes=stage.lanes,
         )
+
+
+def _of_all(context: Context, trainings: Sequence[Training]) -> pathlib.Path:
+    """Folder of what belongs to all these trainings: their checkpoints, where they are one program."""
+    settings = [context.trained(training).settings for training in trainings]
+    digest = hashlib.sha256(repr((trainings, settings)).encode()).hexdigest()[:12]
+    return context.workdir / "stages" / trainings[0].protocol / f"together-{digest}"
+
+
+def _title(context: Context, trainings: Sequence[Training]) -> str:
+    protocol, seed, fold, name = trainings[0]
+    in_fold = "" if context.folds(protocol) == [0] else f", fold {fold}"
+    if len(trainings) == 1:
+        return f"{protocol}, seed {seed}{in_fold}: {name}"
+    return f"{protocol}{in_fold}: {name.partition(AT)[0]}, {len(trainings)} members"
+
+
+def _seen(
+    context: Context, inputs: Inputs, made: train.Learner, index: np.ndarray
+) -> jax.Array | np.ndarray | train.WindowFeatures:
+    """What training reads: features, or windows of samples where these are changed in the step."""
+    if made.objective.views.front_end is None:
+        return inputs.of(index)
+    if context.streams:
+        samples = context.examples.samples
+        return train.WindowFeatures(samples, index, jnp.asarray)
+    train.check_fits(len(index) * context.front_end.window * 4)
+    return context.examples.samples[index]
+
+
+def _members(
+    context: Context,
+    trainings: Sequence[Training],
+    inputs: Inputs,
+    split: Split,
+    made: train.Learner,
+    pretrained: "_Pretrained | None",
+) -> list[train.Member]:
+    """What each training has for itself; what those of one seed share is loaded once."""
+    taught: dict[tuple[int, str], Any] = {}
+    members = []
+    for training in trainings:
+        stage = context.stage(training.stage)
+        logits, fixed = None, {}
+        if made.objective.views.front_end is not None:
+            fixed[train.FRONT_END] = jax.tree.map(jnp.asarray, inputs.state)
+        if stage.teacher:
+            place = training.seed, stage.teacher
+            if place not in taught:
+                teachers = [training._replace(stage=name) for name in run_config.teachers(stage)]
+                runs = learning.runs_teachers(stage)
+                taught[place] = (
+                    tuple(load(context, teacher)[0] for teacher in teachers)
+                    if runs
+                    else teacher_logits(context, teachers, inputs.of(split.train))
+                )
+            if learning.runs_teachers(stage):
+                fixed[train.TEACHERS] = taught[place]
+            else:
+                logits = taught[place]
+        begin = pretrained.begin if pretrained else lambda variables: variables
+        if stage.begin:
+            begin = functools.partial(_begin_with, load(context, training._replace(stage=stage.begin))[0], stage.begin)
+        # The stage's name is not in the key: stages of one seed start from the same weights and see the same order, so
+        # that their difference is the objective's.
+        key, path = jax.random.key(training.seed), context.trained(training).path
+        members.append(train.Member(learning.hparams(stage), key, path, logits, fixed, begin))
+    return members
+
+
+def _finish(
+    context: Context, training: Training, made: train.Learner, fitted: train.Fitted, record: dict[str, Any]
+) -> None:
+    """Keep what training left, and score it if it has learnt classes."""
+    protocol, _, fold, name = training
+    part, inputs, split = context.trained(training), context.inputs(protocol, fold), context.split(protocol, fold)
     checkpoint.save_variables(part.path / VARIABLES, fitted.variables)
     with (part.path / FEATURES).open("wb") as file:
         np.savez(file, **inputs.state._asdict())
-    for which in ("validation", "test"):
+    for which in ("validation", "test") if context.predicts(training) else ():
         index = getattr(split, which)
         logits = train.logits(made.network, fitted.variables, inputs.of(index))
         key = training.key(context.dataset.name, which)
@@ -86,8 +181,23 @@ def run(context: Context, training: Training) -> None:
             "macs": models.macs(context.network(name, models.Form.PLAIN), example),
             "train": len(split.train),
         }
-        | ({"pretrained": pretrained.sha256} if pretrained else {})
+        | record
     )
+
+
+def _begin_with(earlier: models.Variables, name: str, variables: models.Variables) -> models.Variables:
+    """The variables with all those of an earlier stage that have the same place and shape.
+
+    Raises:
+      UserError: there is none.
+    """
+    ours, theirs = (jax.tree_util.tree_flatten_with_path(tree) for tree in (variables, earlier))
+    found = dict(theirs[0])
+    fits = [path in found and found[path].shape == leaf.shape for path, leaf in ours[0]]
+    if not any(fits):
+        raise UserError(f"nothing of stage {name!r} fits this network; begin with a stage of the same model")
+    leaves = [found[path] if fit else leaf for fit, (path, leaf) in zip(fits, ours[0], strict=True)]
+    return jax.tree.unflatten(ours[1], jax.tree.map(jnp.array, leaves))
 
 
 @dataclasses.dataclass
@@ -121,13 +231,18 @@ def load(context: Context, training: Training) -> tuple[models.Variables, featur
     return checkpoint.load_variables(path / VARIABLES, shapes), state
 
 
-def teacher_logits(context: Context, teacher: Training, inputs: jax.Array | train.WindowFeatures) -> np.ndarray:
-    """The teacher's logits on the training examples, computed once: nothing random stands before the teacher."""
-    variables, _ = load(context, teacher)
-    return train.logits(context.network(teacher.stage), variables, inputs)
+def teacher_logits(
+    context: Context, teachers: Sequence[Training], inputs: jax.Array | train.WindowFeatures
+) -> jax.Array:
+    """The teachers' logits on the training examples, computed once: nothing random stands before them.
+
+    Of several, those of the mean of their probabilities.
+    """
+    each = [train.logits(context.network(teacher.stage), load(context, teacher)[0], inputs) for teacher in teachers]
+    return jnp.asarray(each[0]) if len(each) == 1 else losses.ensemble_logits(jnp.stack(each))
 
 
-def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:
+def _validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:
     """Metrics of one epoch: loss, and what a stage may be selected by."""
     log_probability = scipy.special.log_softmax(logits.astype(np.float64), axis=-1)
     loss = -log_probability[np.arange(len(label)), label].mean()

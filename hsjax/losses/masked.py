@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 
-def shown(values: Shaped[Array, "batch *rest"], mask: Float[Array, " batch"]) -> Shaped[Array, "batch *rest"]:
+def shown(values: Shaped[Array, " batch *rest"], mask: Float[Array, " batch"]) -> Shaped[Array, " batch *rest"]:
     """`values` with zeros for masked examples, which may hold anything: neither inf nor NaN gets past."""
     return jnp.where((mask > 0).reshape(-1, *[1] * (values.ndim - 1)), values, jnp.zeros((), values.dtype))
 
@@ -18,10 +18,13 @@ def mean(values: Float[Array, "*shape"], weight: Float[Array, "*shape"]) -> Floa
 
 
 def unit(vectors: Float[Array, "*batch dims"]) -> Float[Array, "*batch dims"]:
-    """Vectors of length 1 in the same direction; zero stays zero, and its gradient too."""
-    square = jnp.sum(jnp.square(vectors), -1, keepdims=True)
-    some = square > jnp.finfo(vectors.dtype).tiny
-    return jnp.where(some, vectors * jax.lax.rsqrt(jnp.where(some, square, 1.0)), 0.0)
+    """Vectors of length 1 in the same direction; zero stays zero, and its gradient too. NaN stays NaN."""
+    # Squares of tiny and of huge numbers leave the range of floats.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), -1, keepdims=True))
+    zero = largest <= jnp.finfo(vectors.dtype).tiny  # not its negation: NaN is neither, and must not be hidden
+    scaled = vectors / jnp.where(zero, 1.0, largest)
+    square = jnp.sum(jnp.square(scaled), -1, keepdims=True)
+    return jnp.where(zero, 0.0, scaled * jax.lax.rsqrt(jnp.where(zero, 1.0, square)))
 
 
 def pairs(mask: Float[Array, " batch"]) -> Float[Array, "batch batch"]:

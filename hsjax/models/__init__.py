@@ -1,6 +1,6 @@
 """Networks: one family per file. The only room that imports flax."""
 
-from hsjax.models.layers import IDENTITY, Form, Quantiser
+from hsjax.models.layers import IDENTITY, Form, Precision, Quantiser
 from hsjax.models.network import Network, Variables, macs, parameter_count
 from hsjax.models.registry import MODELS, build, options
 
@@ -9,6 +9,7 @@ __all__ = [
     "MODELS",
     "Form",
     "Network",
+    "Precision",
     "Quantiser",
     "Variables",
     "build",

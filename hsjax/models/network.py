@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array
 
-from hsjax.models.layers import Phase, is_frozen
+from hsjax.models.layers import Phase, Precision, is_frozen
 from hsjax.types import Outputs, UserError
 
 Variables = dict[str, Any]
@@ -26,10 +26,13 @@ class Network:
       module: the Linen module behind it.
       frozen: patterns of paths (`stem`, `stage[12]`; see `layers.is_frozen`) that training leaves alone: their batch
         norm and dropout behave as in evaluation, and `trainable` is without them.
+      precision: what `apply` computes in. Variables are float32 in any, and so are outputs and gradients; a file is
+        exported from FLOAT32.
     """
 
     module: nn.Module
     frozen: tuple[str, ...] = ()
+    precision: Precision = Precision.FLOAT32
 
     def init(self, key: Array, inputs: Any) -> Variables:
         """Fresh variables: `params`, and `batch_stats` where there is batch norm. `inputs` may be a shape."""
@@ -59,7 +62,11 @@ class Network:
         """
         mutable = [name for name in variables if name != "params"] if train else []
         phase = Phase(train, mask, self.frozen)
-        outputs, updates = self.module.apply(variables, inputs, phase, rngs=rngs, mutable=mutable)
+        half = self.precision is Precision.BFLOAT16
+        seen, inputs = (_half(variables), inputs.astype(jnp.bfloat16)) if half else (variables, inputs)
+        outputs, updates = self.module.apply(seen, inputs, phase, rngs=rngs, mutable=mutable)
+        if half:
+            outputs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), outputs)
         kept = {name: value for name, value in variables.items() if name != "params"}
         return outputs, kept | dict(updates)
 
@@ -73,7 +80,7 @@ class Network:
             return params
         leaves = traverse_util.flatten_dict(params)
         for pattern in self.frozen:
-            if not any(is_frozen(path, (pattern,)) for path in leaves):
+            if not any(is_frozen(path, (pattern.removeprefix("!"),)) for path in leaves):
                 tops = ", ".join(sorted({path[0] for path in leaves}))
                 raise UserError(f"nothing to freeze is called {pattern!r}; this network has {tops}")
         left = {path: leaf for path, leaf in leaves.items() if not is_frozen(path, self.frozen)}
@@ -86,6 +93,14 @@ class Network:
         if not self.frozen:
             return trained
         return traverse_util.unflatten_dict(traverse_util.flatten_dict(params) | traverse_util.flatten_dict(trained))
+
+
+def _half(variables: Variables) -> Variables:
+    """Variables with parameters in bfloat16, but for those of layers with running statistics: batch norm is float32."""
+    params: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables["params"])
+    normed = {path[:-1] for path in traverse_util.flatten_dict(variables.get("batch_stats", {}))}
+    seen = {path: leaf if path[:-1] in normed else leaf.astype(jnp.bfloat16) for path, leaf in params.items()}
+    return variables | {"params": traverse_util.unflatten_dict(seen)}
 
 
 def parameter_count(variables: Variables) -> int:

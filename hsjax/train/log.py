@@ -9,15 +9,21 @@ from typing import Any
 class MetricsLog:
     """`metrics.jsonl`: rewritten whole and atomically after every epoch, so that it never holds half a line."""
 
-    def __init__(self, path: pathlib.Path, up_to_epoch: int):
-        """Continue the log at `path`; lines after `up_to_epoch` belong to work that is about to be repeated."""
+    def __init__(self, path: pathlib.Path, up_to_epoch: int, writes: bool = True):
+        """Continue the log at `path`; lines after `up_to_epoch` belong to work that is about to be repeated.
+
+        Of several processes only the first one writes.
+        """
         self._path = path
+        self._writes = writes
         lines = path.read_text().splitlines() if path.exists() else []
         self._rows = [row for row in map(json.loads, lines) if row["epoch"] <= up_to_epoch]
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one epoch's metrics."""
         self._rows.append(row)
+        if not self._writes:
+            return
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
         os.replace(partial, self._path)

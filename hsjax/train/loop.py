@@ -1,50 +1,42 @@
 """Epochs: dispatch, validation, early stopping, checkpoints. Where the examples come from is `sources`."""
 
 import dataclasses
-import enum
 import functools
+import json
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from hsjax.models import Network, Variables
+from hsjax.models import Variables
+from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
+from hsjax.train.dispatch import Dispatch, Threads
+from hsjax.train.inference import logits
+from hsjax.train.layout import Layout, local
 from hsjax.train.log import MetricsLog
-from hsjax.train.objectives import HParams
-from hsjax.train.sources import OnDevice, Source, Streamed, WindowFeatures, epoch_order, gather
+from hsjax.train.objectives import Fixed, HParams
+from hsjax.train.sources import OnDevice, Source, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
-from hsjax.train.step import Learner, Start, step
+from hsjax.train.step import Begin, Learner
 from hsjax.types import Batch, UserError
 
-# Examples per forward pass where no gradient is needed.
-_FORWARD_BATCH = 256
 # Steps that may be under way before the host waits: the device never idles, and the progress bar stays honest.
-_STEPS_AHEAD = 8
+STEPS_AHEAD = 8
 
+LAST = "last"
+"""Instead of the metric to select by: the last epoch is the best."""
 
-class Dispatch(enum.Enum):
-    """How an epoch reaches the device.
+NON_FINITE = "non-finite.npz"
+"""The batch whose loss was not finite, and which step it was."""
 
-    STEPS: one dispatch a step. XLA's CPU backend runs convolutions inside a loop on a slow path (ten times and more).
-    SCAN: the whole epoch as one program, for accelerators, where dispatch costs more than the step.
-    AUTO: STEPS on CPU, SCAN elsewhere.
-    """
-
-    AUTO = "auto"
-    STEPS = "steps"
-    SCAN = "scan"
-
-    def resolve(self) -> "Dispatch":
-        """AUTO decided for the default backend."""
-        if self is not Dispatch.AUTO:
-            return self
-        return Dispatch.STEPS if jax.default_backend() == "cpu" else Dispatch.SCAN
+Validate = Callable[[np.ndarray], dict[str, float]] | None
+"""Validation logits (n, classes) to metrics; None where nothing is validated, because no classes are learnt."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,44 +48,11 @@ class Fitted:
     epochs: int
 
 
-@functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")
-def _one_step(learner: Learner, state: TrainState, data: Batch, order: Array, hparams: HParams, key: Array):
-    return step(learner, state, gather(data, order[state.step % order.shape[0]]), hparams, key)
-
-
-_one_batch = functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")(step)
-
-
-@functools.partial(jax.jit, static_argnames="learner", donate_argnames="state")
-def _one_epoch(learner: Learner, state: TrainState, data: Batch, order: Array, hparams: HParams, key: Array):
-    def body(state, index):
-        return step(learner, state, gather(data, index), hparams, key)
-
-    return jax.lax.scan(body, state, order)
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def _forward(network: Network, variables: Variables, inputs: Array) -> Array:
-    return network.apply(variables, inputs)[0].logits
-
-
-def logits(
-    network: Network, variables: Variables, inputs: Array | np.ndarray | WindowFeatures
-) -> Float[np.ndarray, "n classes"]:
-    """The network's logits for many examples, in chunks; host array out."""
-    chunks = []
-    for start in range(0, len(inputs), _FORWARD_BATCH):
-        chunk = inputs[start : start + _FORWARD_BATCH]
-        padded = jnp.pad(chunk, [(0, _FORWARD_BATCH - len(chunk))] + [(0, 0)] * (chunk.ndim - 1))
-        chunks.append(np.asarray(_forward(network, variables, padded))[: len(chunk)])
-    return np.concatenate(chunks)
-
-
 def fit(
     learner: Learner,
     data: Batch | Source,
     validation_inputs: Array | WindowFeatures,
-    validate: Callable[[np.ndarray], dict[str, float]],
+    validate: Validate,
     *,
     hparams: HParams,
     key: Array,
@@ -104,7 +63,10 @@ def fit(
     directory: pathlib.Path,
     dispatch: Dispatch = Dispatch.AUTO,
     progress: Callable[[int], None] = lambda steps: None,
-    start: Start = lambda variables: variables,
+    start: Begin = lambda variables: variables,
+    fixed: Fixed | None = None,
+    layout: Layout | None = None,
+    threads: Threads = Threads.ALL,
 ) -> Fitted:
     """Train, or go on training, and return the best epoch's variables.
 
@@ -121,66 +83,59 @@ def fit(
       epochs: at most.
       batch_size: examples per step; the last one of an epoch is padded and masked.
       patience: epochs without a new best before stopping; 0 never stops early.
-      select: the metric of `validate` that decides, larger is better.
+      select: the metric of `validate` that decides, larger is better; `LAST` keeps the last epoch.
       directory: for `checkpoints/` and `metrics.jsonl`.
       dispatch: see `Dispatch`.
       progress: told the number of steps done.
       start: random variables to those to begin with (weights that were trained elsewhere).
+      fixed: see `TrainState`.
+      layout: devices; by default `Layout.default()`.
+      threads: of a CPU.
 
     Raises:
-      UserError: the training loss is not finite, or the dispatch does not suit the source.
+      UserError: the training loss is not finite (the batch is in `directory / NON_FINITE`), the dispatch does not suit
+        the source, or batches cannot be divided among the devices.
     """
+    layout = Layout.default() if layout is None else layout
+    layout.check(batch_size)
     source = OnDevice(data) if isinstance(data, Batch) else data
-    run = _runner(source, dispatch)
     size, steps = len(source), -(-len(source) // batch_size)
     init_key, order_key, step_key = jax.random.split(key, 3)
     inputs = source.data.inputs
     shape = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
-    state = learner.init(init_key, shape, hparams, start)
-    kept = _Kept(state, jax.tree.map(jnp.copy, state.variables), jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
+    fixed = layout.everywhere({} if fixed is None else fixed)
+    state = learner.init(init_key, shape, hparams, start, fixed, size)._replace(fixed={})
+    state = layout.everywhere(state)
+    run = _runner(source, dispatch, layout, threads)
+    best = jax.tree.map(jnp.copy, learner.result(state))
+    kept = Kept(state, best, *map(np.asarray, (np.float32(-np.inf), np.int32(0), np.int32(0))))
 
     checkpoints = Checkpoints(directory / "checkpoints")
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored
-    log = MetricsLog(directory / "metrics.jsonl", up_to_epoch=int(kept.epoch))
+    log = MetricsLog(directory / "metrics.jsonl", up_to_epoch=int(kept.epoch), writes=jax.process_index() == 0)
     progress(int(kept.epoch) * steps)
 
     for epoch in range(int(kept.epoch) + 1, epochs + 1):
-        if patience and epoch - 1 - int(kept.best_epoch) >= patience:
+        if stopped(kept, patience, epoch):
             break
         began = time.monotonic()
         order = epoch_order(order_key, epoch, size=size, batch_size=batch_size)
-        state, losses = run(learner, kept.state, order, hparams, step_key, progress)
-        if not np.isfinite(losses).all():
-            first = int(np.flatnonzero(~np.isfinite(losses))[0])
-            raise UserError(
-                f"the training loss is not finite at epoch {epoch}, step {first + 1} of {steps}: "
-                "lower the learning rate or set a clip_norm"
-            )
-        metrics = validate(logits(learner.network, state.variables, validation_inputs))
-        value = np.float32(metrics[select])  # as it is kept, or an equal one would beat its own rounding
-        better = value > np.float32(kept.best_value)
-        kept = _Kept(
-            state,
-            jax.tree.map(jnp.copy, state.variables) if better else kept.best,
-            jnp.asarray(value) if better else kept.best_value,
-            jnp.int32(epoch) if better else kept.best_epoch,
-            jnp.int32(epoch),
-        )
-        log.add(
-            {
-                "epoch": epoch,
-                "train": {"loss": float(losses.mean())},
-                "validation": metrics,
-                "seconds": time.monotonic() - began,
-            }
-        )
+        try:
+            state, trained = run(learner, kept.state, fixed, order, hparams, step_key, progress)
+        except NonFiniteError as error:
+            batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else error.batch
+            raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
+        result = learner.result(state)
+        metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
+        kept = kept.after(state, result, metrics[select] if select != LAST else epoch, epoch)
+        log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
         checkpoints.save(epoch, kept)
     checkpoints.close()
-    return Fitted(kept.best, int(kept.best_epoch), int(kept.epoch))
+    return Fitted(local(kept.best), int(kept.best_epoch), int(kept.epoch))
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """What a checkpoint holds: a pytree of arrays."""
 
     state: TrainState
@@ -189,55 +144,136 @@ class _Kept(NamedTuple):
     best_epoch: Any
     epoch: Any
 
+    def after(self, state: TrainState, result: Variables, value: float, epoch: int) -> "Kept":
+        """What is kept after one more epoch."""
+        as_kept = np.float32(value)  # or an equal one would beat its own rounding
+        better = as_kept > np.float32(self.best_value)
+        return Kept(
+            state,
+            jax.tree.map(jnp.copy, result) if better else self.best,
+            np.asarray(as_kept if better else self.best_value),
+            np.asarray(np.int32(epoch) if better else self.best_epoch),
+            np.asarray(np.int32(epoch)),
+        )
 
-def _runner(source: Source, dispatch: Dispatch) -> Callable[..., tuple[TrainState, np.ndarray]]:
-    """What takes the state through an epoch."""
+
+def stopped(kept: Kept, patience: int, epoch: int) -> bool:
+    """Whether training has stopped early before `epoch`."""
+    return bool(patience) and epoch - 1 - int(kept.best_epoch) >= patience
+
+
+class NonFiniteError(Exception):
+    """The loss of one step is not finite.
+
+    Attributes:
+      step: which one of the epoch, from 0.
+      batch: that it was computed of, if it is at hand.
+    """
+
+    def __init__(self, step: int, batch: Batch | None = None):
+        super().__init__(step)
+        self.step, self.batch = step, batch
+
+
+def non_finite(
+    directory: pathlib.Path, epoch: int, step: int, steps: int, batch: Batch | None, hparams: HParams
+) -> UserError:
+    """Saves the batch of a step whose loss is not finite, and says what has happened."""
+    arrays = {} if batch is None else {k: np.asarray(v) for k, v in batch._asdict().items() if v is not None}
+    constants = json.dumps({name: float(value) for name, value in hparams.items()})
+    arrays |= {"epoch": np.array(epoch), "step": np.array(step + 1), "hparams": np.array(constants)}
+    np.savez(directory / NON_FINITE, allow_pickle=False, **arrays)
+    held = "" if batch is None or np.isfinite(batch.inputs).all() else ", whose inputs are not finite either,"
+    return UserError(
+        f"the training loss is not finite at epoch {epoch}, step {step + 1} of {steps} (its batch{held} is in "
+        f"{directory / NON_FINITE}): lower the learning rate or set a clip_norm"
+    )
+
+
+Run = Callable[..., tuple[TrainState, dict[str, float]]]
+
+
+def _runner(source: Source, dispatch: Dispatch, layout: Layout, threads: Threads) -> Run:
+    """What takes the state through an epoch, and says what the loss and its terms were on average."""
     if isinstance(source, OnDevice):
+        source = OnDevice(layout.everywhere(source.data))
         run = _scan_epoch if dispatch.resolve() is Dispatch.SCAN else _step_epoch
-        return functools.partial(run, source.data)
-    if dispatch is Dispatch.SCAN:
+    elif dispatch is Dispatch.SCAN:
         raise UserError(
             "an epoch as one program needs its examples on the device: set config.dispatch=steps, or "
             "config.data.placement=device"
         )
-    if source.processes > 1:
-        raise UserError(
-            f"gradients are not averaged over processes, of which there are {source.processes}: start the run as one"
-        )
-    return functools.partial(_stream_epoch, source)
+    else:
+        run = _stream_epoch
+    return functools.partial(run, source, layout, threads)
 
 
-def _step_epoch(data: Batch, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
-    def take(state: TrainState):
-        return _one_step(learner, state, data, order, hparams, key)
+def _step_epoch(source, layout, threads, learner, state, fixed, order, hparams, key, progress):
+    take = how.compiled("one_step", threads)
+    order = layout.everywhere(order)
+    calls = (lambda s: take(learner, layout, s, fixed, source.data, order, hparams, key) for _ in range(len(order)))
+    return _in_turn(state, ((call, None) for call in calls), progress)
 
-    return _in_turn(state, (take for _ in range(len(order))), progress)
 
-
-def _stream_epoch(source: Streamed, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
-    def take(state: TrainState, batch: Batch):
-        return _one_batch(learner, state, batch, hparams, key)
-
+def _stream_epoch(source, layout, threads, learner, state, fixed, order, hparams, key, progress):
+    take = how.compiled("one_batch", threads)
     batches = source.batches(order)
+
+    def calls() -> Iterator[tuple[Callable, Batch]]:
+        for batch in batches:
+            yield (
+                functools.partial(lambda b, s: take(learner, layout, s, fixed, layout.batch(b), hparams, key), batch),
+                batch,
+            )
+
     try:
-        return _in_turn(state, (functools.partial(take, batch=batch) for batch in batches), progress)
+        return _in_turn(state, calls(), progress)
     finally:
         batches.close()
 
 
-def _in_turn(state: TrainState, steps: Iterable[Callable], progress) -> tuple[TrainState, np.ndarray]:
-    losses = []
-    for index, take in enumerate(steps):
-        state, metrics = take(state)
-        losses.append(metrics["loss"])
-        if index >= _STEPS_AHEAD:
-            losses[index - _STEPS_AHEAD].block_until_ready()
+def _in_turn(state: TrainState, calls: Iterable[tuple[Callable, Batch | None]], progress):
+    waiting, means = [], Means()
+    for call, batch in calls:
+        state, metrics = call(state)
+        waiting.append((metrics, batch))
+        if len(waiting) > STEPS_AHEAD:
+            means.add(*waiting.pop(0))
         progress(1)
-    return state, np.asarray(jnp.stack(losses))
+    for metrics, batch in waiting:
+        means.add(metrics, batch)
+    return state, means.values()
 
 
-def _scan_epoch(data: Batch, learner, state, order, hparams, key, progress) -> tuple[TrainState, np.ndarray]:
-    state, metrics = _one_epoch(learner, state, data, order, hparams, key)
-    losses = np.asarray(metrics["loss"])
+def _scan_epoch(source, layout, threads, learner, state, fixed, order, hparams, key, progress):
+    order = layout.everywhere(order)
+    state, metrics = how.compiled("one_epoch", threads)(learner, layout, state, fixed, source.data, order, hparams, key)
+    metrics, means = jax.device_get(metrics), Means()
+    for index in range(len(order)):
+        means.add({name: value[index] for name, value in metrics.items()})
     progress(len(order))
-    return state, losses
+    return state, means.values()
+
+
+class Means:
+    """Of the loss and its terms over an epoch; stops at the first loss that is not finite."""
+
+    def __init__(self):
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, metrics: dict[str, Any], batch: Batch | None = None) -> None:
+        """One step's.
+
+        Raises:
+          NonFiniteError: its loss is not.
+        """
+        if not np.isfinite(metrics["loss"]):
+            raise NonFiniteError(self._count, batch)
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._count += 1
+
+    def values(self) -> dict[str, float]:
+        """The means."""
+        return {name: total / self._count for name, total in self._sums.items()}

@@ -35,7 +35,7 @@ def epoch_order(key: Array, epoch: Int[Array, ""] | int, *, size: int, batch_siz
 def gather(data: Batch, index: Int[Array, " batch"]) -> Batch:
     """The examples at `index`; index -1 gives a masked example."""
     batch = jax.tree.map(lambda leaf: leaf[index], data)
-    return batch._replace(mask=jnp.where(index >= 0, batch.mask, 0.0))
+    return batch._replace(mask=jnp.where(index >= 0, batch.mask, 0.0), index=index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Streamed:
         return iter(grain.MapDataset.source(part).to_iter_dataset(options).map(self._on_device))
 
     def _on_device(self, batch: Batch) -> Batch:
-        return jax.device_put(batch._replace(inputs=self.data.inputs.features(batch.inputs)))
+        return batch._replace(inputs=self.data.inputs.features(batch.inputs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _HostBatches:
         rows = self.order[index]
         batch = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], self.data._replace(inputs=None))
         mask = np.where(rows >= 0, batch.mask, np.float32(0.0))
-        return batch._replace(inputs=self.data.inputs.read(rows), mask=mask)
+        return batch._replace(inputs=self.data.inputs.read(rows), mask=mask, index=np.int32(rows))
 
 
 Source = OnDevice | Streamed

@@ -11,6 +11,7 @@ from hsjax import models
 from hsjax.models import Variables
 from hsjax.models.pretrained.carry import Library, carry
 from hsjax.train import Learner
+from hsjax.train.objectives import Parts
 from hsjax.types import Batch
 from tests.benchmarks import torch_networks
 from tests.benchmarks.steps import Work, batch_of, hparams, torch_loss
@@ -69,7 +70,8 @@ def _ours(learner: Learner, variables: Variables, batch: Batch) -> dict[str, np.
     def gradient(params):
         def loss(params):
             key = jax.random.key(0)
-            return learner.objective(learner.network, variables | {"params": params}, batch, hparams(), key)[0]
+            parts = Parts(variables | {"params": params}, {}, {}, {})
+            return learner.objective(learner.network, parts, batch, hparams(), key)[0]
 
         return jax.grad(loss)(params)
 

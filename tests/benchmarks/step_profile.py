@@ -56,6 +56,7 @@ def _median(run: Callable[[], object]) -> float:
 def _our_parts(work, form) -> dict[str, Callable[[], object]]:
     import jax
 
+    from hsjax.train.objectives import Parts
     from tests.benchmarks import steps
 
     learner, hparams, key = work.learner(form), steps.hparams(), jax.random.key(0)
@@ -64,10 +65,11 @@ def _our_parts(work, form) -> dict[str, Callable[[], object]]:
     params = variables.pop("params")
 
     def loss(params):
-        return learner.objective(learner.network, variables | {"params": params}, batch, hparams, key)
+        parts = Parts(variables | {"params": params}, {}, {}, {})
+        return learner.objective(learner.network, parts, batch, hparams, key)[0]
 
     evaluated = jax.jit(lambda p: learner.network.apply(variables | {"params": p}, batch.inputs)[0].logits)
-    forward, gradient = jax.jit(loss), jax.jit(jax.value_and_grad(loss, has_aux=True))
+    forward, gradient = jax.jit(loss), jax.jit(jax.value_and_grad(loss))
     step = steps.Ours(work, form)
     return {
         "forward, evaluation": lambda: jax.block_until_ready(evaluated(params)),

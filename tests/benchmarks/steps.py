@@ -8,16 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 from torch import nn
 from torch.nn import functional
 
 from hsjax import train
-from hsjax.models import Form, Network, Variables, build
+from hsjax.models import Form, build
 from hsjax.models.pretrained.names import mobilenet_v3, resnet, squeezenet
 from hsjax.models.resnet import Variant
-from hsjax.train.objectives import HParams, Objective, Supervised, weighted_mean
+from hsjax.train.objectives import HParams
 from hsjax.train.sources import gather
 from hsjax.types import Batch
 from tests.benchmarks import torch_networks
@@ -73,7 +72,7 @@ class Work:
     def learner(self, form: Form = Form.FAST, **options: Any) -> train.Learner:
         """Our network, its loss and Adam."""
         network = build(self.network, num_classes=self.num_classes, form=form, **{**self.options, **options})
-        objective: Objective = Binary() if self.num_classes == 1 else Supervised()
+        objective = train.Supervised(train.Labels.BCE if self.num_classes == 1 else train.Labels.CROSS_ENTROPY)
         return train.Learner(network, objective, train.Optimizer(train.Rule.ADAM, train.Schedule.CONSTANT, 1))
 
 
@@ -106,16 +105,6 @@ WORKS = {
 """By name. Both get the paper's three equal maps; ours one of them, which means the same, where the name says so."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Binary:
-    """Cross-entropy of one logit with the true class, 0 or 1."""
-
-    def __call__(self, network: Network, variables: Variables, batch: Batch, hparams: HParams, key: jax.Array):
-        outputs, state = network.apply(variables, batch.inputs, True, {"dropout": key}, batch.mask)
-        values = optax.losses.sigmoid_binary_cross_entropy(outputs.logits[:, 0], batch.label.astype(jnp.float32))
-        return weighted_mean(values, batch), state
-
-
 def batch_of(work: Work, inputs: np.ndarray, label: np.ndarray) -> Batch:
     """On the device, every example counting."""
     one = np.ones(len(label), np.float32)
@@ -124,7 +113,7 @@ def batch_of(work: Work, inputs: np.ndarray, label: np.ndarray) -> Batch:
 
 def hparams() -> dict[str, jax.Array]:
     """Of Adam; PyTorch's defaults."""
-    return {"learning_rate": jnp.float32(1e-3), "weight_decay": jnp.float32(0)}
+    return train.hparams(learning_rate=1e-3, weight_decay=0.0)
 
 
 # As `hsjax.train.loop` does it: examples stay on the device; on CPU one dispatch a step, elsewhere an epoch.

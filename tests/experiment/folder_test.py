@@ -1,4 +1,8 @@
+import contextlib
+import hashlib
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -25,6 +29,85 @@ def test_a_part_is_bound_to_its_settings(tmp_path):
     assert folder.Part(part.path, part.settings).record() == {"best": 2}
     with pytest.raises(UserError, match=r"epochs \(was 3, is 4\)"):
         folder.Part(part.path, {"epochs": 4, "rate": 0.1}).claim()
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A part with files at two depths, and with checkpoints that are of no more use."""
+    part = folder.Part(tmp_path / "part", {"epochs": 3})
+    part.claim()
+    for name in ("features.npz", "variables/d/0", "checkpoints/3/0", "member-1/checkpoints/3/0"):
+        (part.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (part.path / name).write_text(f"what {name} holds")
+    (part.path / "config.json.partial").write_text("half")
+    part.finish({"best": 2})
+    return part
+
+
+def test_a_finished_part_holds_the_sha256_of_its_files(finished):
+    stored = json.loads((finished.path / "done.json").read_text())
+    expected = {name: hashlib.sha256((finished.path / name).read_bytes()).hexdigest()
+                for name in ("settings.json", "features.npz", "variables/d/0")}  # fmt: skip
+    assert stored["files"] == expected
+    assert stored["best"] == 2
+    assert finished.record() == {"best": 2}
+    finished.verify()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["features.npz", "variables/d/0", "settings.json"])
+@pytest.mark.parametrize("damage", [flip, os.remove, lambda path: os.truncate(path, 1)])
+def test_a_damaged_file_of_a_finished_part_is_named(finished, name, damage):
+    damage(finished.path / name)
+    with pytest.raises(UserError, match=rf"part/{name} (is missing|has changed).*; delete {finished.path} to make it"):
+        finished.verify()
+
+
+@pytest.mark.parametrize("damage", [flip, lambda path: os.truncate(path, 1), lambda path: os.truncate(path, 0)])
+def test_a_damaged_record_is_named(finished, damage):
+    damage(finished.path / "done.json")
+    for read in (finished.record, finished.verify):
+        with pytest.raises(UserError, match=r"part/done.json (is damaged|has changed).*delete"):
+            read()
+
+
+def test_every_bit_of_the_record_matters(finished):
+    """Flipped one by one: none gives other figures, and none is a crash."""
+    file = finished.path / "done.json"
+    content = file.read_bytes()
+    for index in range(len(content)):
+        for bit in range(8):
+            file.write_bytes(content[:index] + bytes([content[index] ^ 1 << bit]) + content[index + 1 :])
+            with contextlib.suppress(UserError):
+                assert finished.record() == {"best": 2}  # white space between two of its parts
+
+
+def test_settings_that_are_no_json_are_named(tmp_path):
+    part = folder.Part(tmp_path / "part", {"epochs": 3})
+    part.claim()
+    os.truncate(part.path / "settings.json", 5)
+    with pytest.raises(UserError, match=r"settings.json is damaged; delete"):
+        part.check()
+
+
+def test_what_lies_beside_the_files_does_not_matter(finished):
+    shutil.rmtree(finished.path / "checkpoints")
+    (finished.path / "notes.txt").write_text("mine")
+    finished.verify()
+
+
+def test_a_part_is_verified_only_where_its_files_were_recorded(tmp_path):
+    part = folder.Part(tmp_path / "part", {"epochs": 3})
+    part.claim()
+    part.verify()  # unfinished
+    (part.path / "done.json").write_text('{"best": 2}')  # finished before files were recorded
+    part.verify()
+    assert part.record() == {"best": 2}
 
 
 def test_foreign_files_are_neither_trusted_nor_deleted(tmp_path):

@@ -20,7 +20,7 @@ from hsjax.data import synthetic
 from hsjax.export import gate, onnx, tflite
 from hsjax.models import Form, Network, Quantiser, Variables, efficientnet, efficientnet_v2, mobilenet_v2, mobilenet_v3
 from hsjax.models.layers import hard_swish, relu
-from hsjax.train.objectives import Supervised
+from hsjax.train.objectives import Parts, Supervised
 from hsjax.types import Batch
 from tests.models import family, rounding, running_statistics
 
@@ -126,7 +126,10 @@ def loss_and_gradient(learner: train.Learner, variables: Variables, batch: Batch
 
     def loss(params):
         key = jax.random.fold_in(KEY, 0)  # of the first step
-        return learner.objective(learner.network, {"params": params, **rest}, batch, hparams(0.0), key)
+        loss, aside = learner.objective(
+            learner.network, Parts({"params": params, **rest}, {}, {}, {}), batch, hparams(0.0), key
+        )
+        return loss, aside.collections
 
     return jax.value_and_grad(loss, has_aux=True)(variables["params"])
 
@@ -137,7 +140,7 @@ def logits(network: Network, variables: Variables, inputs: jax.Array) -> jax.Arr
 
 
 def hparams(learning_rate: float) -> dict[str, jax.Array]:
-    return {"learning_rate": jnp.asarray(learning_rate, jnp.float32), "weight_decay": jnp.float32(0)}
+    return train.hparams() | {"learning_rate": jnp.asarray(learning_rate, jnp.float32)}
 
 
 class Trained(NamedTuple):
@@ -173,7 +176,7 @@ def trained(request, examples) -> Trained:
     fast = learner(name, Form.FAST)
     variables = family.draw(fast.network, (1, *batch.inputs.shape[1:]))
     optimizer = fast.optimizer.transformation(hparams(0), jnp.int32(0))
-    start = train.TrainState(jnp.int32(0), variables, optimizer.init(variables["params"]))
+    start = train.TrainState(jnp.int32(0), variables, optimizer.init((variables["params"], {})))
 
     def run(learning_rate):
         state, losses = start, []
@@ -214,7 +217,7 @@ def test_forms_are_one_network(trained):
         learner(trained.name, Form.PLAIN), trained.start.variables, trained.batch
     )
     np.testing.assert_allclose(scalars["loss"], loss, rtol=1e-5)
-    moments = traverse_util.flatten_dict(optax.tree.get(state.opt_state, "mu"))
+    moments = traverse_util.flatten_dict(optax.tree.get(state.opt_state, "mu")[0])
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
     for path, want in traverse_util.flatten_dict(gradient).items():
         assert np.isfinite(want).all(), path

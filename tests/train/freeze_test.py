@@ -17,8 +17,7 @@ from hsjax.train.step import step
 from hsjax.types import Batch, Outputs, UserError
 
 SHAPE = (8, 12)
-HPARAMS = {name: jnp.float32(value) for name, value in
-           {"learning_rate": 0.05, "weight_decay": 0.1, "temperature": 1.0, "alpha": 1.0}.items()}  # fmt: skip
+HPARAMS = train.hparams(learning_rate=0.05, weight_decay=0.1)
 FROZEN = ("stem/*", "middle/conv")
 STEPS = 3
 
@@ -63,7 +62,7 @@ def begin(learner: train.Learner) -> train.TrainState:
     variables = drawn()
     first = jnp.zeros((), jnp.int32)
     trained = learner.network.trainable(variables["params"])
-    opt_state = learner.optimizer.transformation(HPARAMS, first).init(trained)
+    opt_state = learner.optimizer.transformation(HPARAMS, first).init((trained, {}))
     return train.TrainState(first, jax.tree.map(jnp.asarray, variables), opt_state)
 
 

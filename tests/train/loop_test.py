@@ -9,12 +9,11 @@ import pytest
 import scipy.special
 
 from hsjax import models, train
-from hsjax.train import loop
+from hsjax.train import sources as loop
 from hsjax.train.objectives import weighted_mean
 from hsjax.types import Batch, UserError
 
-HPARAMS = {name: jnp.float32(value) for name, value in
-           {"learning_rate": 3e-3, "weight_decay": 0.0, "temperature": 4.0, "alpha": 0.3}.items()}  # fmt: skip
+HPARAMS = train.hparams(learning_rate=3e-3, temperature=4.0, alpha=0.3)
 SIZE, BATCH, EPOCHS = 50, 16, 3
 
 
@@ -118,15 +117,15 @@ def test_schedules_by_hand():
     assert float(constant.factor(jnp.int32(9))) == 1.0
 
 
-@pytest.mark.parametrize("rule", list(train.Rule))
-@pytest.mark.parametrize("objective", [train.Supervised(), train.Distil(), train.Distil(scale_by_t2=True)])
+@pytest.mark.parametrize("rule", [train.Rule.ADAM, train.Rule.SGD])
+@pytest.mark.parametrize("objective", [train.Supervised(), train.Distil()])
 def test_loss_falls(rule, objective, tmp_path):
     learner = make_learner(objective, rule)
     fit(tmp_path, learner, make_data(teacher=True), epochs=4)
     rows = train.read_log(tmp_path / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["train"]["loss"] < rows[0]["train"]["loss"]
-    if isinstance(objective, train.Supervised):
+    if type(objective) is train.Supervised:
         assert rows[-1]["validation"]["loss"] < np.log(2)
 
 

@@ -18,8 +18,7 @@ from hsjax.models.layers import EVALUATION, Phase
 from hsjax.train import sources
 from hsjax.types import Batch, Outputs, UserError
 
-HPARAMS = {name: jnp.float32(value) for name, value in
-           {"learning_rate": 3e-2, "weight_decay": 0.0, "temperature": 4.0, "alpha": 0.3}.items()}  # fmt: skip
+HPARAMS = train.hparams(learning_rate=3e-2, temperature=4.0, alpha=0.3)
 SIZE, BATCH, WINDOW = 75, 16, 1500
 
 

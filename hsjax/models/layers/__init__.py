@@ -15,7 +15,7 @@ from hsjax.models.layers.activation import (
 from hsjax.models.layers.block import ConvNorm, Dropout, SqueezeExcite, as_maps
 from hsjax.models.layers.convolution import Conv, convolve
 from hsjax.models.layers.dense import Dense
-from hsjax.models.layers.execution import EVALUATION, Execution, Form, Phase, is_frozen
+from hsjax.models.layers.execution import EVALUATION, Execution, Form, Phase, Precision, is_frozen
 from hsjax.models.layers.initial import he_fan_out, torch_uniform
 from hsjax.models.layers.norm import BatchNorm
 from hsjax.models.layers.padding import Padding, Pair
@@ -39,6 +39,7 @@ __all__ = [
     "Padding",
     "Pair",
     "Phase",
+    "Precision",
     "Quantiser",
     "SqueezeExcite",
     "as_maps",

@@ -21,6 +21,17 @@ class Form(enum.Enum):
     FAST = "fast"
 
 
+class Precision(enum.Enum):
+    """What a network computes in while its parameters, their gradients and its running statistics stay float32.
+
+    BFLOAT16 has float32's range with 8 bits of mantissa, so that losses need no scaling (Kalamkar et al. 2019,
+    https://arxiv.org/abs/1905.12322).
+    """
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 @dataclasses.dataclass(frozen=True)
 class Execution:
     """What all layers of a network share. Hashable; decides nothing about the parameters of the layers themselves.
@@ -57,6 +68,15 @@ EVALUATION = Phase()
 
 
 def is_frozen(path: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern matches the path or one above it: `stem` freezes all of the stem, `stage[12]` two stages."""
+    """Whether a pattern matches the path or one above it: `stem` freezes all of the stem, `stage[12]` two stages.
+
+    A pattern after `!` exempts what it matches: `*` and `!logits` freeze all but the last layer.
+    """
     prefixes = ["/".join(path[: depth + 1]) for depth in range(len(path))]
-    return any(fnmatch.fnmatchcase(prefix, pattern) for pattern in patterns for prefix in prefixes)
+
+    def matches(pattern: str) -> bool:
+        return any(fnmatch.fnmatchcase(prefix, pattern) for prefix in prefixes)
+
+    if any(matches(pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return any(matches(pattern) for pattern in patterns if not pattern.startswith("!"))

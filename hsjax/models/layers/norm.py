@@ -12,7 +12,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167).
 
     Parameters `scale` and `bias`; running `mean` and `var` in the collection `batch_stats`. Masked examples are in no
-    statistic. On several devices the batch is the whole one, whatever device an example is on.
+    statistic. On several devices the batch is the whole one, whatever device an example is on. Maps in bfloat16
+    are normalised in float32, and come out in bfloat16.
 
     Attributes:
       momentum: part of the running statistics that a step keeps (Keras's convention; PyTorch's `momentum` is the rest).
@@ -29,14 +30,17 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch *space channels"], phase: Phase = EVALUATION):
         """Normalise, by the batch while training and by the running statistics otherwise."""
-        channels = x.shape[-1:]
+        dtype, channels = x.dtype, x.shape[-1:]
         scale = self.param("scale", self.scale_init, channels)
         bias = self.param("bias", nn.initializers.zeros, channels)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
+        half = dtype == jnp.bfloat16
+        x = x.astype(jnp.float32) if half else x
         if not phase.trains(self.path):
             gain = scale * jax.lax.rsqrt(var.value + self.epsilon)
-            return x * gain + (bias - mean.value * gain)
+            y = x * gain + (bias - mean.value * gain)
+            return y.astype(dtype) if half else y
         batch_mean, batch_var, count = _moments(x, phase.mask)
         if not self.is_initializing():
             correction = count / jnp.maximum(count - 1, 1) if self.unbiased else 1.0
@@ -45,7 +49,8 @@ class BatchNorm(nn.Module):
             mean.value = keep * mean.value + (1 - keep) * batch_mean
             var.value = keep * var.value + (1 - keep) * batch_var * correction
         gain = scale * jax.lax.rsqrt(batch_var + self.epsilon)
-        return x * gain + (bias - batch_mean * gain)
+        y = x * gain + (bias - batch_mean * gain)
+        return y.astype(dtype) if half else y
 
 
 def _moments(x: Array, mask: Array | None) -> tuple[Array, Array, Array]:

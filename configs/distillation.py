@@ -1,0 +1,61 @@
+"""Every loss of the distillation library on one task: same teacher, same student, same budget.
+
+    python -m hsjax.launch --config=configs/distillation.py                 embedded synthetic data, 4 minutes
+    python -m hsjax.launch --config=configs/distillation.py:physionet2016   PhysioNet/CinC Challenge 2016, 3 seeds
+
+Teacher and student are those of Song et al. (configs/kd.py). Losses of logits have Song's alpha = 0.1 and T = 7. Losses
+of what is inside stand beside the cross-entropy with the weights that the RepDistiller benchmark (Tian et al. 2020) took
+from the papers; that of PKT is divided by the batch size, because ours is a sum over neighbours there. Nothing is tuned
+on this task, so the table says what each loss does out of the box, not what it can do. Taps are the last maps of each
+network. With two classes DKD is its first term alone, and the logit standardisation has nothing to standardise: it is
+left out.
+"""
+
+from hsjax import config as base_config
+from hsjax.types import UserError
+
+_COMMAND = "python -m hsjax.launch --config=configs/distillation.py"
+_BATCH = 64
+
+LOGITS = ("kd", "bce", "dkd", "dist", "ttm", "wttm")
+HINTS = {
+    "fitnet": 100.0,
+    "attention": 1000.0,
+    "similarity": 3000.0,
+    "rkd-distance": 25.0,
+    "rkd-angle": 50.0,
+    "pkt": 30000.0 / _BATCH,
+    "vid": 1.0,
+    "crd": 0.8,
+}
+
+
+def get_config(variant: str = ""):
+    config = base_config.base()
+    config.name = "distillation"
+    config.command = _COMMAND + (f":{variant}" if variant else "")
+    student = {"model": "song-student", "epochs": 3, "batch_size": _BATCH}
+    taught = student | {"objective": "distil", "teacher": "teacher"}
+    stages = {
+        "teacher": base_config.train_stage("song-teacher", epochs=3),
+        "student": base_config.train_stage(**student),
+    }
+    for loss in LOGITS:
+        stages[loss] = base_config.train_stage(**taught, soft=loss, temperature=7.0, alpha=0.1)
+    for hint, weight in HINTS.items():
+        stages[hint] = base_config.train_stage(**taught, soft="none", hints={hint: weight})
+    both = {"objective": "mutual", "peer": "song-student", "alpha": 0.5}
+    stages["mutual"] = base_config.train_stage(**student, **both)
+    stages["self-distil"] = base_config.train_stage(**student, objective="self-distil", alpha=0.5, temperature=7.0)
+    config.stages = stages
+    config.stages.report = base_config.report_stage()
+    config.pipeline = (*stages, "report")
+    config.evaluate.differences = tuple(f"{name} - student" for name in stages if name not in ("teacher", "student"))
+    if variant == "physionet2016":
+        config.data.name = "physionet2016"
+        config.seeds = (0, 1, 2)
+        for stage in stages:
+            config.stages[stage].epochs = 12
+    elif variant:
+        raise UserError(f"configs/distillation.py has no variant {variant!r}; there is physionet2016")
+    return config

@@ -1,0 +1,90 @@
+"""What a train stage learns from, and the settings of one that contradict each other."""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from hsjax.config import sweeps
+from hsjax.config.choices import LearnsFrom, choice
+
+_TEACHERS = " + "
+
+
+def teachers(stage: ConfigDict) -> list[str]:
+    """Names of the train stages, or members of them, that teach this one."""
+    return [name.strip() for name in stage.teacher.split(_TEACHERS)] if stage.teacher else []
+
+
+def earlier(stage: ConfigDict) -> list[str]:
+    """Names of all that have to be trained before."""
+    return teachers(stage) + ([stage.begin] if stage.begin else [])
+
+
+def predicts(stage: ConfigDict) -> bool:
+    """Whether the network has learnt classes in the end, so that it is scored."""
+    return stage.objective != LearnsFrom.VIEWS.value
+
+
+def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
+    """What is wrong with a train stage, one sentence each.
+
+    Args:
+      name: of the stage.
+      stage: its settings.
+      before: names of the train stages, and of members, that come before it in the pipeline.
+    """
+    key = f"config.stages.{name}"
+    learns = choice(LearnsFrom, stage.objective, f"stages.{name}.objective")
+    distils = learns is LearnsFrom.TEACHER
+    if distils and (not stage.teacher or any(teacher not in before for teacher in teachers(stage))):
+        yield f"{key}.teacher is {stage.teacher!r}; to distil, name a train stage before it in config.pipeline"
+    if not distils and stage.teacher:
+        yield f"{key} has a teacher but objective {stage.objective!r}; set objective=distil or leave teacher empty"
+    if stage.begin and stage.begin not in before:
+        yield f"{key}.begin is {stage.begin!r}; name a train stage before it in config.pipeline"
+    if stage.begin and stage.pretrained:
+        yield f"{key} has both begin and pretrained; training begins with the weights of one"
+    if (learns is LearnsFrom.PEER) != bool(stage.peer):
+        yield f"{key} has objective {stage.objective!r} and peer {stage.peer!r}; objective mutual has a peer, no other"
+    if stage.hints and (not distils or len(teachers(stage)) > 1):
+        yield f"{key}.hints look into one teacher; set objective=distil with a single teacher, or leave hints empty"
+    if stage.soft == "none" and not (distils and stage.hints):
+        yield f"{key}.soft is none, which leaves nothing of the teacher; name hints, or a loss"
+    if any(weight < 0 for weight in stage.hints.values()):
+        yield f"{key}.hints are weights from 0 on"
+    if unknown := set(stage.taps) - set(stage.hints):
+        yield f"{key}.taps names {', '.join(sorted(unknown))}, which is not among hints"
+    if stage.temperature <= 0:
+        yield f"{key}.temperature must be positive"
+    if not 0 <= stage.alpha <= 1:
+        yield f"{key}.alpha must lie between 0 and 1"
+    if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0 or stage.lanes < 0:
+        yield f"{key} needs epochs and batch_size of at least 1, and patience and lanes of at least 0"
+    if learns is LearnsFrom.CLASSES and (stage.temperature, stage.alpha) != (1.0, 1.0):
+        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
+    if learns is LearnsFrom.VIEWS and not stage.augment:
+        yield f"{key}.augment is empty: both views of an example would be the same; name random changes"
+    if learns is LearnsFrom.VIEWS and stage.select != "last":
+        yield f"{key}.select is {stage.select!r}, but a network that learns from views has no metric; set select=last"
+    if learns is LearnsFrom.VIEWS and stage.constants.mixup:
+        yield f"{key}.constants.mixup mixes classes, which a network that learns from views does not see; leave it 0"
+    yield from _constants(key, stage)
+    if wrong := sweeps.problem(stage):
+        yield f"{key}.sweep {wrong}"
+
+
+def _constants(key: str, stage: ConfigDict) -> Iterator[str]:
+    rule, constants = stage.optimizer, stage.constants
+    if rule.learning_rate <= 0 or rule.weight_decay < 0 or rule.clip_norm < 0 or not 0 <= rule.warmup_fraction < 1:
+        yield (
+            f"{key}.optimizer needs a positive learning_rate, weight_decay and clip_norm from 0 on, "
+            "and a warmup_fraction from 0 to below 1"
+        )
+    if rule.clip_value < 0 or not 0 <= rule.momentum < 1 or not 0 < rule.decay_fraction <= 1:
+        yield f"{key}.optimizer needs clip_value from 0 on, a momentum from 0 to below 1, a decay_fraction up to 1"
+    if not 0 <= constants.label_smoothing < 1 or not 0 <= constants.ema_decay < 1:
+        yield f"{key}.constants.label_smoothing and ema_decay lie between 0 and 1"
+    if not 0 <= constants.class_balanced_beta < 1:
+        yield f"{key}.constants.class_balanced_beta lies between 0 and 1"
+    if any(constants[name] < 0 for name in constants):
+        yield f"{key}.constants are not negative"

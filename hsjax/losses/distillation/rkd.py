@@ -1,0 +1,90 @@
+"""Relational knowledge distillation: distances and angles between the embeddings of a batch.
+
+Park et al. 2019, "Relational knowledge distillation", https://arxiv.org/abs/1904.05068. The paper sums over pairs and
+triples; here, as in the authors' released code, it is a mean, but over those of different examples only.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float
+
+from hsjax.losses import masked
+
+
+def rkd_distance(
+    student: Float[Array, "batch student_dims"],
+    teacher: Float[Array, "batch teacher_dims"],
+    mask: Float[Array, " batch"],
+) -> Float[Array, ""]:
+    """Huber loss (delta 1) between the student's and the teacher's pairwise Euclidean distances.
+
+    Each distance is divided by the mean distance over the pairs of different unmasked examples; gradients flow through
+    that mean. Where all examples coincide, their distances are 0, and so is the
+    gradient.
+
+    Args:
+      student: embeddings, `(batch, dims)`.
+      teacher: `(batch, dims)`, any number of dims; no gradient flows into it.
+      mask: `(batch,)`, 0 for padding.
+
+    Returns:
+      A scalar, the mean over ordered pairs; 0 with fewer than two unmasked examples.
+    """
+    student, teacher, among = _checked(student, teacher, mask)
+    loss = optax.losses.huber_loss(_distances(student, among), _distances(teacher, among))
+    return masked.mean(loss, among)
+
+
+def rkd_angle(
+    student: Float[Array, "batch student_dims"],
+    teacher: Float[Array, "batch teacher_dims"],
+    mask: Float[Array, " batch"],
+) -> Float[Array, ""]:
+    """Huber loss (delta 1) between the cosines of the angles in the student's and the teacher's triangles.
+
+    The angle is at one example towards two others, for all triples of different unmasked examples. Towards a duplicate
+    there is no direction: the cosine counts as 0 and has no gradient. Memory grows with batch^3: 1 MiB for each float32
+    array of triples at 64 examples, 64 MiB at 256.
+
+    Args:
+      student: embeddings, `(batch, dims)`.
+      teacher: `(batch, dims)`, any number of dims; no gradient flows into it.
+      mask: `(batch,)`, 0 for padding.
+
+    Returns:
+      A scalar, the mean over ordered triples; 0 with fewer than three unmasked examples.
+    """
+    student, teacher, among = _checked(student, teacher, mask)
+    triples = among[:, :, None] * among[:, None, :] * among[None, :, :]
+    return masked.mean(optax.losses.huber_loss(_cosines(student), _cosines(teacher)), triples)
+
+
+def _checked(
+    student: Float[Array, "batch student_dims"],
+    teacher: Float[Array, "batch teacher_dims"],
+    mask: Float[Array, " batch"],
+) -> tuple[Float[Array, "batch student_dims"], Float[Array, "batch teacher_dims"], Float[Array, "batch batch"]]:
+    """Both with zeros for the masked, and 1 for every pair that counts."""
+    chex.assert_rank([student, teacher, mask], [2, 2, 1])
+    chex.assert_type([student, teacher, mask], jnp.floating)
+    chex.assert_equal_shape_prefix([student, teacher, mask], 1)
+    teacher = jax.lax.stop_gradient(teacher)
+    return masked.shown(student, mask), masked.shown(teacher, mask), masked.pairs(mask.astype(student.dtype))
+
+
+def _distances(values: Float[Array, "batch dims"], among: Float[Array, "batch batch"]) -> Float[Array, "batch batch"]:
+    # Differences, not |a|^2 + |b|^2 - 2ab: near examples cancel there. The root's slope at 0 is infinite.
+    square = jnp.sum(jnp.square(values[:, None] - values[None, :]), -1)
+    apart = square > jnp.finfo(square.dtype).tiny
+    distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
+    scale = masked.mean(distance, among)
+    return distance / jnp.where(scale > 0, scale, 1.0)
+
+
+def _cosines(values: Float[Array, "batch dims"]) -> Float[Array, "batch batch batch"]:
+    """Cosine at the first example between the directions to the second and to the third."""
+    direction = masked.unit(values[None, :] - values[:, None])
+    return jnp.einsum("jid,jkd->jik", direction, direction, precision=lax.Precision.HIGHEST)

@@ -1,0 +1,27 @@
+"""Logits of many examples, in chunks."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from hsjax.models import Network, Variables
+from hsjax.train.dispatch import Threads, forward
+from hsjax.train.sources import WindowFeatures
+
+# Examples per forward pass where no gradient is needed.
+_FORWARD_BATCH = 256
+
+
+def logits(
+    network: Network,
+    variables: Variables,
+    inputs: Array | np.ndarray | WindowFeatures,
+    threads: Threads = Threads.ALL,
+) -> Float[np.ndarray, "n classes"]:
+    """The network's logits for many examples, in chunks; host array out."""
+    chunks = []
+    for start in range(0, len(inputs), _FORWARD_BATCH):
+        chunk = inputs[start : start + _FORWARD_BATCH]
+        padded = jnp.pad(chunk, [(0, _FORWARD_BATCH - len(chunk))] + [(0, 0)] * (chunk.ndim - 1))
+        chunks.append(np.asarray(forward(threads)(network, variables, padded))[: len(chunk)])
+    return np.concatenate(chunks)

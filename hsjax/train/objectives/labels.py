@@ -1,0 +1,31 @@
+"""The loss against true classes, chosen by name."""
+
+import enum
+
+from jaxtyping import Array, Float, Int
+
+from hsjax import losses
+from hsjax.train.objectives.base import HParams
+
+
+class Labels(enum.Enum):
+    """Loss against the true classes; the constants of each are in `hparams`.
+
+    CROSS_ENTROPY: `label_smoothing`.
+    BCE: `positive_weight`.
+    FOCAL: `focal_gamma`.
+    """
+
+    CROSS_ENTROPY = "cross-entropy"
+    BCE = "bce"
+    FOCAL = "focal"
+
+    def __call__(
+        self, logits: Float[Array, "batch classes"], label: Int[Array, " batch"], hparams: HParams
+    ) -> Float[Array, " batch"]:
+        """One value per example."""
+        if self is Labels.BCE:
+            return losses.bce(logits, label, hparams["positive_weight"])
+        if self is Labels.FOCAL:
+            return losses.focal(logits, label, hparams["focal_gamma"])
+        return losses.cross_entropy(logits, label, hparams["label_smoothing"])

@@ -1,0 +1,49 @@
+"""The loss against a teacher's logits, chosen by name."""
+
+import enum
+
+from jaxtyping import Array, Float
+
+from hsjax import losses
+from hsjax.losses import masked
+from hsjax.train.objectives.base import HParams, weighted_mean
+from hsjax.types import Batch
+
+
+class Soft(enum.Enum):
+    """Loss against a teacher's logits, at `hparams["temperature"]`; see `losses.distillation`.
+
+    KD: soft cross-entropy (Hinton et al. 2015). BCE: of sigmoids (Sriram). DKD: `dkd_alpha`, `dkd_beta`. DIST:
+    `dist_beta`, `dist_gamma`. TTM, WTTM: temperature on the teacher's side alone. STANDARDISED: KD of z-scores, for
+    three classes and more.
+    """
+
+    KD = "kd"
+    BCE = "bce"
+    DKD = "dkd"
+    DIST = "dist"
+    TTM = "ttm"
+    WTTM = "wttm"
+    STANDARDISED = "standardised"
+
+    def __call__(
+        self, logits: Float[Array, "batch classes"], teacher: Float[Array, "batch classes"], batch: Batch, hp: HParams
+    ) -> Float[Array, ""]:
+        """Of a batch: mean by weight of the examples' losses, or the batch's own where it has no such parts."""
+        temperature = hp["temperature"]
+        if self is Soft.DIST:
+            # Correlations over a batch have no weights of examples.
+            shown = masked.shown(logits, batch.mask)
+            return losses.dist(shown, teacher, batch.mask, temperature, hp["dist_beta"], hp["dist_gamma"])
+        if self is Soft.DKD:
+            values = losses.dkd(logits, batch.label, teacher, temperature, hp["dkd_alpha"], hp["dkd_beta"])
+        else:
+            function = {
+                Soft.KD: losses.soft_cross_entropy,
+                Soft.BCE: losses.soft_bce,
+                Soft.TTM: losses.ttm,
+                Soft.WTTM: losses.wttm,
+                Soft.STANDARDISED: losses.standardised_kl,
+            }[self]
+            values = function(logits, teacher, temperature)
+        return weighted_mean(values, batch)
