@@ -3,12 +3,12 @@
     python -m hsjax.launch --config=configs/distillation.py                 embedded synthetic data, 4 minutes
     python -m hsjax.launch --config=configs/distillation.py:physionet2016   PhysioNet/CinC Challenge 2016, 3 seeds
 
-Teacher and student are those of Song et al. (configs/kd.py). Losses of logits have Song's alpha = 0.1 and T = 7. Losses
-of what is inside stand beside the cross-entropy with the weights that the RepDistiller benchmark (Tian et al. 2020) took
-from the papers; that of PKT is divided by the batch size, because ours is a sum over neighbours there. Nothing is tuned
-on this task, so the table says what each loss does out of the box, not what it can do. Taps are the last maps of each
-network. With two classes DKD is its first term alone, and the logit standardisation has nothing to standardise: it is
-left out.
+Teacher and student are those of Song et al. (configs/kd.py). Losses of logits have Song's alpha = 0.1 and T = 7.
+Losses of what is inside stand beside the cross-entropy, with the weights that the RepDistiller benchmark (Tian et al.
+2020) took from the papers; that of PKT is divided by the batch size, because ours is a mean over the batch there.
+Nothing is tuned on this task, so the table says what each loss does out of the box, not what it can do. Taps are the
+last maps of each network. With two classes DKD is its first term alone, and logit standardisation would keep nothing
+but a sign: it is left out.
 """
 
 from hsjax import config as base_config

@@ -221,10 +221,8 @@ def _stream_epoch(source, layout, threads, learner, state, fixed, order, hparams
 
     def calls() -> Iterator[tuple[Callable, Batch]]:
         for batch in batches:
-            yield (
-                functools.partial(lambda b, s: take(learner, layout, s, fixed, layout.batch(b), hparams, key), batch),
-                batch,
-            )
+            divided = layout.batch(batch)
+            yield lambda s, b=divided: take(learner, layout, s, fixed, b, hparams, key), batch
 
     try:
         return _in_turn(state, calls(), progress)

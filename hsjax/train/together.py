@@ -133,9 +133,8 @@ def fit_together(
         orders = layout.by_member(orders)
         state, losses = kept.state, []
         for _ in range(1 if scan else steps):
-            state, metrics = run(
-                learner, layout, state, fixed, data, orders, hparams, step_keys, own, jnp.asarray(active)
-            )
+            its = hparams, step_keys, own, jnp.asarray(active)
+            state, metrics = run(learner, layout, state, fixed, data, orders, *its)
             losses.append(metrics)
             progress(steps * count if scan else count)
         # (members, steps), whichever way they were run.
@@ -153,8 +152,8 @@ def fit_together(
                 batch = gather(source.data._replace(teacher_logits=member.teacher_logits), orders[number, error.step])
                 errors[number] = non_finite(member.directory, epoch, error.step, steps, batch, member.hparams)
                 continue
-            its = jax.tree.map(lambda leaf, number=number: leaf[number], local(result))
-            metrics = validate(logits(learner.network, its, validation_inputs)) if validate else {}
+            variables = jax.tree.map(lambda leaf, number=number: leaf[number], local(result))
+            metrics = validate(logits(learner.network, variables, validation_inputs)) if validate else {}
             value = np.float32(epoch if select == LAST else metrics[select])
             better[number] = value > values[number]
             values[number] = value if better[number] else values[number]
