@@ -1,9 +1,9 @@
 """Runs that are killed and go on: `python tests/benchmarks/kills.py --count=100 --seed=0`, CSV on standard output.
 
-A small but whole run (synthetic recordings, teacher, student, distillation, report) through `python -m hsjax.launch` is
-killed by SIGKILL at moments drawn uniformly over the time it takes, a third of them put off until a checkpoint is being
-written, and started again until it ends: a chain. Parameters, predictions, tables and logs must then be those of
-the run that nobody disturbed, byte for byte but for times. As many chains as the kills need.
+A small but whole run (synthetic recordings, teacher, distillation, a sweep of it, report) through `python -m
+hsjax.launch` is killed by SIGKILL at moments drawn uniformly over the time it takes, a third of them put off until a
+checkpoint is being written, and started again until it ends: a chain. Parameters, predictions, tables and logs must
+then be those of the run that nobody disturbed, byte for byte but for times. As many chains as the kills need.
 
 A second row also damages a file after every kill: a bit flipped or the end cut off, of a checkpoint or of finished
 variables. What the next start needs of it must be refused or passed over by name, and the result be the same; a
@@ -36,11 +36,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
 from tests.benchmarks.damage import Expected, damage, parts
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
+_STUDENT = "'song-student', epochs=10, batch_size=16"
+_TAUGHT = f"{_STUDENT}, objective='distil', teacher='teacher', temperature=7.0, alpha=0.1"
 STAGES = {
-    "teacher": "base_config.train_stage('song-student', epochs=12, batch_size=16)",
-    "student": "base_config.train_stage('song-student', epochs=12, batch_size=16)",
-    "kd": "base_config.train_stage('song-student', epochs=12, batch_size=16, objective='distil', teacher='teacher',"
-    " temperature=7.0, alpha=0.1)",
+    "teacher": f"base_config.train_stage({_STUDENT})",
+    "kd": f"base_config.train_stage({_TAUGHT})",
+    "grid": f"base_config.train_stage({_TAUGHT}, sweep=base_config.grid(temperature=(1.0, 4.0)))",
     "report": "base_config.report_stage(examples=1)",
 }
 """The stages of the run, in order: Python in a config file."""
