@@ -11,6 +11,8 @@ last maps of each network. With two classes DKD is its first term alone, and log
 but a sign: it is left out.
 """
 
+from typing import Any
+
 from hsjax import config as base_config
 from hsjax.types import UserError
 
@@ -34,7 +36,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "distillation"
     config.command = _COMMAND + (f":{variant}" if variant else "")
-    student = {"model": "song-student", "epochs": 3, "batch_size": _BATCH}
+    student: dict[str, Any] = {"model": "song-student", "epochs": 3, "batch_size": _BATCH}
     taught = student | {"objective": "distil", "teacher": "teacher"}
     stages = {
         "teacher": base_config.train_stage("song-teacher", epochs=3),
@@ -44,7 +46,7 @@ def get_config(variant: str = ""):
         stages[loss] = base_config.train_stage(**taught, soft=loss, temperature=7.0, alpha=0.1)
     for hint, weight in HINTS.items():
         stages[hint] = base_config.train_stage(**taught, soft="none", hints={hint: weight})
-    both = {"objective": "mutual", "peer": "song-student", "alpha": 0.5}
+    both: dict[str, Any] = {"objective": "mutual", "peer": "song-student", "alpha": 0.5}
     stages["mutual"] = base_config.train_stage(**student, **both)
     stages["self-distil"] = base_config.train_stage(**student, objective="self-distil", alpha=0.5, temperature=7.0)
     config.stages = stages
@@ -55,7 +57,7 @@ def get_config(variant: str = ""):
         config.data.name = "physionet2016"
         config.seeds = (0, 1, 2)
         for stage in stages:
-            config.stages[stage].epochs = 12
+            config.stages[stage].epochs = 6
     elif variant:
         raise UserError(f"configs/distillation.py has no variant {variant!r}; there is physionet2016")
     return config

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hsjax.models import Network, Variables
+from hsjax.train.layout import MEMBER
 from hsjax.train.sources import gather
 from hsjax.train.state import TrainState
 from hsjax.train.step import step
