@@ -57,7 +57,8 @@ def get_config(variant: str = ""):
         config.data.name = "physionet2016"
         config.seeds = (0, 1, 2)
         for stage in stages:
-            config.stages[stage].epochs = 6
+            config.stages[stage].epochs = 4
+        config.stages.teacher.epochs = 6
     elif variant:
         raise UserError(f"configs/distillation.py has no variant {variant!r}; there is physionet2016")
     return config

@@ -49,9 +49,9 @@ def get_config(variant: str = ""):
         at_temperature = base_config.grid(temperature=(7.0,), alpha=(0.0, 0.1, 0.5, 0.7, 0.9))
         config.data.name = "physionet2016"
         config.seeds = (0, 1, 2)
-        config.stages.teacher.epochs = config.stages.student.epochs = 6
+        config.stages.teacher.epochs, config.stages.student.epochs = 6, 4
         config.stages.grid = base_config.train_stage(
-            "song-student", epochs=6, objective="distil", teacher="teacher", sweep=at_alpha + at_temperature
+            "song-student", epochs=4, objective="distil", teacher="teacher", sweep=at_alpha + at_temperature
         )
         config.pipeline = ("teacher", "student", "grid", "report")
         config.evaluate.differences = ()

@@ -69,13 +69,13 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
             record = {"pretrained": pretrained.sha256} if pretrained else {}
             _finish(context, trainings[number], made, fitted, record)
 
-    validate = functools.partial(_validate, label=label[split.validation], positive=context.positive)
+    check = functools.partial(validate, label=label[split.validation], positive=context.positive)
     with progress.bar(_title(context, trainings), stage.epochs * steps * len(trainings)) as advance:
         train.sweep(
             made,
             train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data)),
             inputs.of(split.validation),
-            validate if context.predicts(trainings[0]) else None,
+            check if context.predicts(trainings[0]) else None,
             _members(context, trainings, inputs, split, made, pretrained),
             finish,
             epochs=stage.epochs,
@@ -242,7 +242,7 @@ def teacher_logits(
     return jnp.asarray(each[0]) if len(each) == 1 else losses.ensemble_logits(jnp.stack(each))
 
 
-def _validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:
+def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:
     """Metrics of one epoch: loss, and what a stage may be selected by."""
     log_probability = scipy.special.log_softmax(logits.astype(np.float64), axis=-1)
     loss = -log_probability[np.arange(len(label)), label].mean()

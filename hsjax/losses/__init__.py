@@ -1,5 +1,15 @@
-"""Losses as pure functions. Example losses return one value per example and leave masks and means to the step."""
+"""Losses as pure functions.
 
+Example losses return one value per example and leave masks and means to the objective. Batch losses, of which a value
+depends on several examples, take the mask and return one value: masked examples are in no pair and no statistic. Losses
+that learn are a pair `init_x`, `x`; those that remember return their memory beside the value. A batch is the whole one,
+whatever devices it lies on.
+
+Here are those of logits; `distillation` has these and the ones of what is inside of networks, `contrastive` those of
+two views.
+"""
+
+from hsjax.losses import contrastive, distillation
 from hsjax.losses.classification import bce, class_balanced_weights, cross_entropy, focal
 from hsjax.losses.distillation import (
     dist,
@@ -18,8 +28,10 @@ from hsjax.losses.distillation import (
 __all__ = [
     "bce",
     "class_balanced_weights",
+    "contrastive",
     "cross_entropy",
     "dist",
+    "distillation",
     "dkd",
     "ensemble_logits",
     "focal",

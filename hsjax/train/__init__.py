@@ -1,4 +1,15 @@
-"""One functional train step for every objective, and the loops that drive it."""
+"""One functional train step for every objective, and the loops that drive it.
+
+`step(learner, state, batch, hparams, key)` is pure; `fit` takes it through epochs, `sweep` many members of it at once.
+What is random in a step derives from the run's key and the step's number, so that no key is saved and an interrupted
+run goes on with the same numbers.
+
+How far these are the same numbers: on one CPU with one number of cores, bit for bit, resumed or not, whatever else the
+machine does. On another CPU, JAX version, number of cores or devices, or beside other members of a sweep (which compute
+on one core each), to rounding: sums have another order. On a GPU XLA adds gradients with atomic operations unless told
+otherwise (XLA_FLAGS=--xla_gpu_deterministic_ops=true, slower): to rounding without, bit for bit with it on the same
+kind of GPU. On a TPU bit for bit with the same number of chips.
+"""
 
 from hsjax.train.device_memory import check_fits
 from hsjax.train.dispatch import Dispatch, Threads

@@ -181,8 +181,17 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path):
 def test_non_finite_loss_stops_with_the_place(tmp_path):
     data = make_data()
     bad = data._replace(inputs=data.inputs.at[11].set(jnp.nan))
-    with pytest.raises(UserError, match="not finite at epoch 1, step"):
+    with pytest.raises(
+        UserError, match=r"not finite at epoch 1, step \d of 4 .*not finite either.*non-finite"
+    ):
         fit(tmp_path, data=bad)
+    with np.load(tmp_path / "non-finite.npz") as saved:
+        assert 11 in saved["index"]  # the batch that it was
+        step = int(saved["step"])
+        order = loop.epoch_order(jax.random.split(jax.random.key(7), 3)[1], 1, size=SIZE, batch_size=BATCH)
+        np.testing.assert_array_equal(saved["index"], order[step - 1])
+        np.testing.assert_array_equal(saved["inputs"], np.asarray(bad.inputs)[saved["index"]])
+        assert json.loads(str(saved["hparams"]))["learning_rate"] == pytest.approx(3e-3)
 
 
 def test_constants_do_not_recompile(tmp_path):

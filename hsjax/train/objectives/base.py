@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hsjax.losses import masked
@@ -96,9 +95,12 @@ class Objective(abc.ABC):
         return jax.eval_shape(self.views, jax.random.key(0), inputs, fixed.get(FRONT_END))
 
     def see(self, batch: Batch, fixed: Fixed, key: Array, view: int = 0) -> Array:
-        """What the network sees of a batch; another random change of it for every number `view`."""
+        """What the network sees of a batch; another random change of it for every number `view`.
+
+        Padding is zeros from here on: whatever it held reaches no gradient, not even by 0 * NaN.
+        """
         key = jax.random.fold_in(jax.random.fold_in(key, _VIEW), view)
-        return self.views(key, batch.inputs, fixed.get(FRONT_END))
+        return self.views(key, masked.shown(batch.inputs, batch.mask), fixed.get(FRONT_END))
 
 
 def weighted_mean(values: Float[Array, " batch"], batch: Batch) -> Float[Array, ""]:
@@ -124,8 +126,3 @@ def shapes(network: Network, variables: Variables, inputs: jax.ShapeDtypeStruct)
 def collections(variables: Variables) -> Variables:
     """Of a network, all but the parameters."""
     return {name: value for name, value in variables.items() if name != "params"}
-
-
-def zero() -> Float[Array, ""]:
-    """A term that is not there."""
-    return jnp.zeros(())
