@@ -1,5 +1,6 @@
 """Run a config: every stage for every protocol and seed, what is finished skipped, what was interrupted resumed."""
 
+import itertools
 import pathlib
 
 from hsjax import config as run_config
@@ -44,10 +45,9 @@ def _prepare(context: Context) -> None:
     """Stop for what the data or the folder forbids before any work is done."""
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
-    for training in context.trainings():
-        context.trained(training).check()
-    for part in exports.parts(context):
+    for part in itertools.chain(map(context.trained, context.trainings()), exports.parts(context)):
         part.check()
+        part.verify()
     folder.write_json(context.workdir / "config.json", context.config.to_dict())
 
 

@@ -5,6 +5,8 @@ import os
 import pathlib
 from typing import Any
 
+from hsjax.types import UserError
+
 
 class MetricsLog:
     """`metrics.jsonl`: rewritten whole and atomically after every epoch, so that it never holds half a line."""
@@ -16,8 +18,8 @@ class MetricsLog:
         """
         self._path = path
         self._writes = writes
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._rows = [row for row in map(json.loads, lines) if row["epoch"] <= up_to_epoch]
+        rows = read(path) if path.exists() else []
+        self._rows = [row for row in rows if row["epoch"] <= up_to_epoch]
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one epoch's metrics."""
@@ -30,5 +32,12 @@ class MetricsLog:
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a finished log."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The rows of a log.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): delete the folder it is in, to train that stage anew") from error

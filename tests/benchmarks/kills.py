@@ -1,9 +1,9 @@
 """Runs that are killed and go on: `python tests/benchmarks/kills.py --count=100 --seed=0`, CSV on standard output.
 
 A small but whole run (synthetic recordings, teacher, distillation, a sweep of it, report) through `python -m
-hsjax.launch` is killed by SIGKILL at moments drawn uniformly over the time it takes, a third of them put off until a
-checkpoint is being written, and started again until it ends: a chain. Parameters, predictions, tables and logs must
-then be those of the run that nobody disturbed, byte for byte but for times. As many chains as the kills need.
+hsjax.launch` is killed by SIGKILL at moments drawn uniformly over the processor time it takes, a third of them put off
+until a checkpoint is being written, and started again until it ends: a chain. Parameters, predictions, tables and logs
+must then be those of the run that nobody disturbed, byte for byte but for times. As many chains as the kills need.
 
 A second row also damages a file after every kill: a bit flipped or the end cut off, of a checkpoint or of finished
 variables. What the next start needs of it must be refused or passed over by name, and the result be the same; a
@@ -79,7 +79,7 @@ class Experiment:
       config: file.
       reference: by name, what every other run must make too.
       parts: number of finished stages.
-      seconds: that it took.
+      seconds: of processor time that it took.
     """
 
     config: pathlib.Path
@@ -97,11 +97,13 @@ def prepare(folder: pathlib.Path, stages: Mapping[str, str] = STAGES) -> Experim
     config = folder / "kills_config.py"
     listed = ", ".join(f'"{name}": {made}' for name, made in stages.items())
     config.write_text(_CONFIG.format(stages=listed, pipeline=tuple(stages)))
-    began = time.monotonic()
     process = _start(config, folder / "reference")
-    if process.wait(_PATIENCE):
+    seconds = 0.0
+    while process.poll() is None:
+        seconds = max(seconds, _processor_seconds(process))
+        time.sleep(0.05)
+    if process.returncode:
         raise SurvivalError(f"the undisturbed run failed:\n{output(folder / 'reference')}")
-    seconds = time.monotonic() - began
     done = len(list((folder / "reference" / "stages").rglob("done.json")))
     return Experiment(config, result(folder / "reference"), done, seconds)
 
@@ -237,13 +239,23 @@ def _kill(process: subprocess.Popen, experiment: Experiment, workdir: pathlib.Pa
     since = time.time()
     aimed = rng.random() < 1 / 3
     # After the first half there may be no checkpoint to wait for.
-    moment = since + rng.random() * experiment.seconds * (0.5 if aimed else 1.0)
-    while time.time() < moment or (aimed and not _being_written(workdir, since)):
+    moment = rng.random() * experiment.seconds * (0.5 if aimed else 1.0)
+    while _processor_seconds(process) < moment or (aimed and not _being_written(workdir, since)):
         if process.poll() is not None:
             return False
-        time.sleep(0.002)
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
+
+
+def _processor_seconds(process: subprocess.Popen) -> float:
+    """Of user and system together, so far: how far a run is, however busy the machine. 0 for one that has ended."""
+    try:
+        stat = pathlib.Path(f"/proc/{process.pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def survive(
