@@ -59,7 +59,8 @@ def rkd_angle(
     """
     student, teacher, among = _checked(student, teacher, mask)
     triples = among[:, :, None] * among[:, None, :] * among[None, :, :]
-    return masked.mean(optax.losses.huber_loss(_cosines(student), _cosines(teacher)), triples)
+    theirs = _cosines(_coordinates(teacher)) * _distinct(teacher)
+    return masked.mean(optax.losses.huber_loss(_cosines(student), theirs), triples)
 
 
 def _checked(
@@ -82,6 +83,23 @@ def _distances(values: Float[Array, "batch dims"], among: Float[Array, "batch ba
     distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
     scale = masked.mean(distance, among)
     return distance / jnp.where(scale > 0, scale, 1.0)
+
+
+def _coordinates(values: Float[Array, "batch dims"]) -> Float[Array, "batch fewer"]:
+    """The same points in as many dimensions as there are points at most: all distances and angles stay (QR).
+
+    Flattened maps of a teacher have thousands of dimensions, and directions between all pairs of them would take
+    a second a step.
+    """
+    if values.shape[0] >= values.shape[1]:
+        return values
+    return jnp.linalg.qr(values.T, mode="r").T
+
+
+def _distinct(values: Float[Array, "batch dims"]) -> Float[Array, "batch batch batch"]:
+    """1 where neither direction from the first example is towards a duplicate of it, where rounding would be one."""
+    apart = jnp.any(values[:, None] != values[None, :], -1).astype(values.dtype)
+    return apart[:, :, None] * apart[:, None, :]
 
 
 def _cosines(values: Float[Array, "batch dims"]) -> Float[Array, "batch batch batch"]:

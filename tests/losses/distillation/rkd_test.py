@@ -114,3 +114,18 @@ class RKDTest(chex.TestCase):
         for ours in (distillation.rkd_distance, distillation.rkd_angle):
             got = jax.jit(ours)(student, jnp.asarray(teacher, jnp.float32), jnp.ones(6))
             np.testing.assert_allclose(got, 0, atol=1e-10)
+
+
+def test_a_teacher_of_more_dimensions_than_examples(rng):
+    """Turned into 40 dimensions by an orthonormal basis, the same points have the same angles; two of them coincide."""
+    student, teacher = rng.standard_normal((6, 3)), rng.standard_normal((6, 3))
+    teacher[4] = teacher[1]
+    basis = np.linalg.qr(rng.standard_normal((40, 3)))[0]
+    high = teacher @ basis.T
+    high[4] = high[1]
+    mask = jnp.array([1.0, 1, 1, 1, 1, 0])
+    low, turned = (
+        distillation.rkd_angle(jnp.asarray(student, jnp.float32), jnp.asarray(one, jnp.float32), mask)
+        for one in (teacher, high)
+    )
+    np.testing.assert_allclose(turned, low, rtol=1e-5)
