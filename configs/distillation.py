@@ -46,6 +46,7 @@ def get_config(variant: str = ""):
         stages[loss] = base_config.train_stage(**taught, soft=loss, temperature=7.0, alpha=0.1)
     for hint, weight in HINTS.items():
         stages[hint] = base_config.train_stage(**taught, soft="none", hints={hint: weight})
+    stages["rkd-angle"].lanes = 1  # its batched products are slow where XLA has one thread for each member
     both: dict[str, Any] = {"objective": "mutual", "peer": "song-student", "alpha": 0.5}
     stages["mutual"] = base_config.train_stage(**student, **both)
     stages["self-distil"] = base_config.train_stage(**student, objective="self-distil", alpha=0.5, temperature=7.0)
