@@ -83,3 +83,128 @@ def test_stage_templates_refuse_unknown_keys():
 
 def test_every_difference_is_a_pair():
     assert config.differences(kd()) == [("kd", "student")]
+
+
+def objectives(**changes) -> config.ConfigDict:
+    """A run with a teacher, and each other kind of objective, with changes of single keys."""
+    made = config.base()
+    stage = config.train_stage
+    sweep = config.grid(temperature=(1.0, 7.0), alpha=(0.1, 0.3))
+    views = {"features": {"add_white_noise": {"snr_db": (5.0, 20.0)}}}
+    made.stages = {
+        "teacher": stage("song-teacher"),
+        "kd": stage("song-student", objective="distil", teacher="teacher", sweep=sweep),
+        "hints": stage("song-student", objective="distil", teacher="teacher", hints={"fitnet": 1.0, "crd": 0.1}),
+        "self": stage("song-student", objective="self-distil", alpha=0.5),
+        "mutual": stage("song-student", objective="mutual", peer="song-student", alpha=0.5),
+        "pre": stage("song-student", objective="contrastive", select="last", augment=views),
+        "fine": stage("song-student", begin="pre"),
+        "both": stage("song-student", objective="distil", teacher="teacher + kd@temperature=7,alpha=0.1"),
+        "export": config.export_stage(models=("fine",)),
+    }
+    made.pipeline = ("teacher", "kd", "hints", "self", "mutual", "pre", "fine", "both", "export")
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = made
+        with made.unlocked():
+            for section in sections:
+                place = place[section]
+            place[last] = config.ConfigDict(value) if isinstance(value, dict) else value
+    return made
+
+
+def test_every_kind_of_objective_is_valid():
+    config.validate(objectives())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages.kd.teacher": ""}, r"stages\.kd\.teacher is ''; to distil, name a train stage before it"),
+        ({"stages.kd.teacher": "tutor"}, "teacher is 'tutor'; to distil"),
+        ({"stages.both.teacher": "teacher + kd@temperature=7,alpha=0.2"}, "to distil, name a train stage before it"),
+        ({"stages.both.teacher": "teacher + kd"}, "to distil, name a train stage before it"),
+        ({"stages.both.teacher": "teacher + both"}, "to distil, name a train stage before it"),
+        ({"stages.self.teacher": "teacher"}, "set objective=distil or leave teacher empty"),
+        ({"stages.fine.begin": "both"}, r"stages\.fine\.begin is 'both'; name a train stage before it"),
+        ({"stages.fine.begin": "fine"}, r"stages\.fine\.begin is 'fine'; name a train stage before it"),
+        ({"stages.fine.pretrained": "weights.npz"}, "both begin and pretrained"),
+        ({"stages.mutual.peer": ""}, "objective mutual has a peer, no other"),
+        ({"stages.self.peer": "song-student"}, "objective mutual has a peer, no other"),
+        ({"stages.self.hints": {"pkt": 1.0}}, r"stages\.self\.hints look into one teacher; set objective=distil"),
+        ({"stages.both.hints": {"pkt": 1.0}}, r"stages\.both\.hints look into one teacher"),
+        ({"stages.hints.hints": {"fitnet": -1.0}}, "hints are weights from 0 on"),
+        ({"stages.hints.taps": {"vid": ("", "")}}, "taps names vid, which is not among hints"),
+        ({"stages.kd.soft": "none"}, "soft is none, which leaves nothing of the teacher"),
+        ({"stages.self.soft": "none"}, "soft is none, which leaves nothing of the teacher"),
+        ({"stages.pre.augment": {}}, "augment is empty: both views of an example would be the same"),
+        ({"stages.pre.select": "auroc"}, "select is 'auroc', but a network that learns from views has no metric"),
+        ({"stages.pre.constants.mixup": 0.2}, "mixup mixes classes"),
+        ({"stages.teacher.objective": "contrast"}, "objective is 'contrast'; it must be one of supervised, distil"),
+        ({"stages.kd.constants.label_smoothing": 1.0}, "label_smoothing"),
+        ({"stages.kd.constants.ema_decay": 1.0}, "ema_decay"),
+        ({"stages.kd.constants.dkd_beta": -1.0}, "constants are not negative"),
+        ({"stages.kd.optimizer.clip_norm": -1.0}, "clip_norm"),
+        ({"stages.kd.lanes": -1}, "lanes"),
+        ({"stages.export.models": ("pre",)}, "'pre', which learns no classes"),
+        (
+            {
+                "stages.pre.sweep": ({"temperature": 0.1},),
+                "stages.export.models": ("pre@temperature=0.1",),
+                "stages.fine.begin": "pre@temperature=0.1",
+            },
+            "'pre@temperature=0.1', which learns no classes",
+        ),
+        ({"stages.both.teacher": "teacher + pre"}, r"stages\.both\.teacher is 'pre', which learns no classes"),
+        ({"evaluate.differences": ("fine - pre",)}, "one learns no classes"),
+        ({"stages.export.models": ("kd",)}, "'kd', which is not a train stage"),
+        ({"stages.kd.sweep": ({"epochs": 3},)}, "has 'epochs'; only constants can be swept over: temperature, alpha"),
+        ({"stages.kd.sweep": ({"class_balanced_beta": 0.9},)}, "has 'class_balanced_beta'; only constants"),
+        ({"stages.kd.sweep": ({"fitnet": 0.9},)}, "has 'fitnet'; only constants"),
+        ({"stages.kd.sweep": ({"alpha": "0.1"},)}, "has alpha='0.1', which is no number"),
+        ({"stages.kd.sweep": (0.1, 0.2)}, "has to be a tuple of constants by name"),
+        ({"stages.kd.sweep": ({},)}, "has to be a tuple of constants by name"),
+        ({"stages.kd.sweep": ({"alpha": 0.1}, {"alpha": 0.1})}, "names one member twice"),
+        ({"stages.kd.sweep": ({"alpha": 0.1}, {"alpha": 1.5})}, r"kd@alpha=1\.5\.alpha must lie between 0 and 1"),
+        ({"stages.kd.sweep": ({"temperature": 0.0},)}, "temperature must be positive"),
+        ({"stages.kd.sweep": ({"learning_rate": 0.0},)}, "positive learning_rate"),
+        ({"stages.kd.sweep": ({"alpha": True},)}, "no number"),
+        ({"stages.hints.sweep": ({"fitnet": -2.0},)}, "hints are weights from 0 on"),
+        ({"stages.fine.sweep": ({"temperature": 4.0},)}, "does not use"),
+        ({"stages.pre.sweep": ({"mixup": 0.2},)}, "mixup mixes classes"),
+        ({"stages.hints.taps": {"fitnet": "conv"}}, "taps are pairs"),
+        ({"stages.hints.taps": {"fitnet": ("", "", "")}}, "taps are pairs"),
+    ],
+)
+def test_objectives_that_contradict_themselves_stop_with_a_sentence(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config.validate(objectives(**changes))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["one@alpha=1", "one + another"])
+def test_a_stage_is_not_named_like_a_member_or_like_several(name):
+    made = objectives()
+    made.stages[name] = config.train_stage("song-student")
+    made.pipeline = (*made.pipeline, name)
+    with pytest.raises(UserError, match="leave '@' and ' \\+ ' to members"):
+        config.validate(made)
+
+
+def test_a_grid_is_every_combination_and_a_member_has_its_constants():
+    assert config.grid(temperature=(1.0, 7.0), alpha=(0.1, 0.3)) == (
+        {"temperature": 1.0, "alpha": 0.1}, {"temperature": 1.0, "alpha": 0.3},
+        {"temperature": 7.0, "alpha": 0.1}, {"temperature": 7.0, "alpha": 0.3},
+    )  # fmt: skip
+    made = objectives(**{"stages.kd.sweep": ({"learning_rate": 1e-4, "mixup": 0.2}, {"alpha": 0.25})})
+    names = config.members("kd", made.stages.kd)
+    assert names == ["kd@learning_rate=0.0001,mixup=0.2", "kd@alpha=0.25"]
+    first, second = (config.of_member(made.stages, name) for name in names)
+    assert (first.optimizer.learning_rate, first.constants.mixup, first.alpha) == (1e-4, 0.2, 1.0)
+    assert (second.optimizer.learning_rate, second.constants.mixup, second.alpha) == (1e-3, 0.0, 0.25)
+    assert made.stages.kd.alpha == 1.0
+    swept = objectives(**{"stages.hints.sweep": ({"crd": 0.8},)})
+    assert config.of_member(swept.stages, "hints@crd=0.8").hints.to_dict() == {"fitnet": 1.0, "crd": 0.8}
+    with pytest.raises(UserError, match=r"there is no 'kd@alpha=0\.3'"):
+        config.of_member(made.stages, "kd@alpha=0.3")
+    assert config.members("self", made.stages.self) == ["self"]

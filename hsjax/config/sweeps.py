@@ -39,6 +39,8 @@ def member(name: str, point: Point) -> str:
 def of_member(stages: ConfigDict, name: str) -> ConfigDict:
     """The settings of a train stage, or of one member: those of the stage with the member's constants.
 
+    A member keeps the stage's `sweep`: what is compiled for all of them depends on it.
+
     Raises:
       UserError: there is no such member.
     """
@@ -49,7 +51,6 @@ def of_member(stages: ConfigDict, name: str) -> ConfigDict:
     points = {member(base, point): point for point in stages[base].sweep}
     if name not in points:
         raise UserError(f"there is no {name!r}; config.stages.{base}.sweep has {', '.join(points)}")
-    stage.sweep = ()
     for key, value in points[name].items():
         _section(stage, key)[key] = float(value)
     return stage
@@ -61,7 +62,7 @@ def problem(stage: ConfigDict) -> str | None:
         if not isinstance(point, Mapping) or not point:
             return "has to be a tuple of constants by name, for example ({'temperature': 1.0}, {'temperature': 7.0})"
         for key, value in point.items():
-            if not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 return f"has {key}={value!r}, which is no number"
             if _section(stage, key) is None:
                 known = (*_SWEPT, *_OF_OPTIMIZER, *stage.constants, *stage.hints)

@@ -34,6 +34,9 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
       before: names of the train stages, and of members, that come before it in the pipeline.
     """
     key = f"config.stages.{name}"
+    if sweeps.AT in name or _TEACHERS in name:
+        yield f"config.stages has {name!r}; leave {sweeps.AT!r} and {_TEACHERS!r} to members and to several teachers"
+        return
     learns = choice(LearnsFrom, stage.objective, f"stages.{name}.objective")
     distils = learns is LearnsFrom.TEACHER
     if distils and (not stage.teacher or any(teacher not in before for teacher in teachers(stage))):
@@ -50,31 +53,39 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
         yield f"{key}.hints look into one teacher; set objective=distil with a single teacher, or leave hints empty"
     if stage.soft == "none" and not (distils and stage.hints):
         yield f"{key}.soft is none, which leaves nothing of the teacher; name hints, or a loss"
-    if any(weight < 0 for weight in stage.hints.values()):
-        yield f"{key}.hints are weights from 0 on"
     if unknown := set(stage.taps) - set(stage.hints):
         yield f"{key}.taps names {', '.join(sorted(unknown))}, which is not among hints"
-    if stage.temperature <= 0:
-        yield f"{key}.temperature must be positive"
-    if not 0 <= stage.alpha <= 1:
-        yield f"{key}.alpha must lie between 0 and 1"
+    if any(isinstance(places, str) or len(places) != 2 for places in stage.taps.values()):
+        yield f"{key}.taps are pairs, ('student_tap', 'teacher_tap'), of which '' is the last one"
     if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0 or stage.lanes < 0:
         yield f"{key} needs epochs and batch_size of at least 1, and patience and lanes of at least 0"
-    if learns is LearnsFrom.CLASSES and (stage.temperature, stage.alpha) != (1.0, 1.0):
-        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
     if learns is LearnsFrom.VIEWS and not stage.augment:
         yield f"{key}.augment is empty: both views of an example would be the same; name random changes"
     if learns is LearnsFrom.VIEWS and stage.select != "last":
         yield f"{key}.select is {stage.select!r}, but a network that learns from views has no metric; set select=last"
-    if learns is LearnsFrom.VIEWS and stage.constants.mixup:
-        yield f"{key}.constants.mixup mixes classes, which a network that learns from views does not see; leave it 0"
-    yield from _constants(key, stage)
     if wrong := sweeps.problem(stage):
         yield f"{key}.sweep {wrong}"
+        return
+    # Of a sweep, its members' constants are what counts; what is wrong with one is wrong with most.
+    for member in sweeps.members(name, stage):
+        found = list(_constants(f"config.stages.{member}", sweeps.of_member(ConfigDict({name: stage}), member), learns))
+        yield from found
+        if found:
+            return
 
 
-def _constants(key: str, stage: ConfigDict) -> Iterator[str]:
+def _constants(key: str, stage: ConfigDict, learns: LearnsFrom) -> Iterator[str]:
     rule, constants = stage.optimizer, stage.constants
+    if any(not isinstance(weight, int | float) or weight < 0 for weight in stage.hints.values()):
+        yield f"{key}.hints are weights from 0 on"
+    if stage.temperature <= 0:
+        yield f"{key}.temperature must be positive"
+    if not 0 <= stage.alpha <= 1:
+        yield f"{key}.alpha must lie between 0 and 1"
+    if learns is LearnsFrom.CLASSES and (stage.temperature, stage.alpha) != (1.0, 1.0):
+        yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
+    if learns is LearnsFrom.VIEWS and constants.mixup:
+        yield f"{key}.constants.mixup mixes classes, which a network that learns from views does not see; leave it 0"
     if rule.learning_rate <= 0 or rule.weight_decay < 0 or rule.clip_norm < 0 or not 0 <= rule.warmup_fraction < 1:
         yield (
             f"{key}.optimizer needs a positive learning_rate, weight_decay and clip_norm from 0 on, "

@@ -74,11 +74,15 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield from training.problems(name, stage, trained)
         trained += sweeps.members(name, stage) if sweeps.problem(stage) is None else [name]
     learning_alone = [name for name, stage in stages_by_name.items() if not training.predicts(stage)]
+    for name, stage in stages_by_name.items():
+        for teacher in training.teachers(stage):
+            if _stage_of(teacher) in learning_alone and stage.soft != "none":
+                yield f"config.stages.{name}.teacher is {teacher!r}, which learns no classes; set soft=none, and hints"
     for name, stage in stages(config, StageKind.EXPORT).items():
         for model in stage.models:
             if model not in trained:
                 yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
-            if model in learning_alone:
+            if _stage_of(model) in learning_alone:
                 yield f"config.stages.{name}.models names {model!r}, which learns no classes"
         if (prepare.filter, prepare.remove_spikes, prepare.cut) != ("none", False, "windows"):
             yield (
@@ -105,6 +109,13 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         if any(name not in trained for name in pair):
             text = " - ".join(pair)
             yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
+        elif any(_stage_of(name) in learning_alone for name in pair):
+            yield f"config.evaluate.differences has {' - '.join(pair)!r}, of which one learns no classes; leave it out"
+
+
+def _stage_of(name: str) -> str:
+    """The train stage that a member belongs to; itself where it is none."""
+    return name.partition(sweeps.AT)[0]
 
 
 def _whole_recording_problem(prepare: ConfigDict) -> str | None:

@@ -4,33 +4,41 @@ from hsjax import evaluate
 from hsjax.evaluate import coverage
 from hsjax.experiment import evidence
 from hsjax.experiment.context import Context
-from hsjax.report import tables
+from hsjax.report import members, tables
 from hsjax.types import ResultRow
 
 # Columns by metric: the first two that there are, as much as 80 characters hold with their intervals.
 _HEADLINES = {"macc": "MAcc", "auroc": "AUROC", "macro_recall": "recall", "accuracy": "accuracy"}
 _MOST_HEADLINES = 2
+_NETWORK = "network"
 
 
 def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
-    """Header and lines: per model, what to look at first with its 95 % interval, of several folds the mean."""
+    """Header and lines: per model, what to look at first with its 95 % interval, of several folds the mean.
+
+    Of several seeds each and the mean; of members of a sweep the mean alone.
+    """
     folds = context.folds(protocol)
     fold = folds[0] if len(folds) == 1 else evaluate.MEAN
     models: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in tables.read_results(context.workdir / "report" / tables.RESULTS):
         place = (row.protocol, row.unit, row.split, row.fold)
         if place == (protocol, context.unit, "test", fold) and row.metric in _HEADLINES:
-            file = "network" if row.variant == "jax" else f"{row.variant}-{row.input}"
+            file = _NETWORK if row.variant == "jax" else f"{row.variant}-{row.input}"
             models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
     known = {metric for rows in models.values() for metric in rows}
     headlines = [metric for metric in _HEADLINES if metric in known][:_MOST_HEADLINES]
     lines: list[tuple[str, ...]] = [
         ("stage", "seed", "file", "n (groups)", *(_HEADLINES[metric] for metric in headlines))
     ]
-    for model, rows in models.items():
+    means = {stage for stage, seed, _ in models if seed == evaluate.MEAN}
+    for (stage, seed, file), rows in models.items():
+        if members.sweep_of(stage) is not None and file == _NETWORK and stage in means and seed != evaluate.MEAN:
+            continue  # of a sweep, a line a member
         first = next(iter(rows.values()))
         size = "" if first.n is None else f"{first.n} ({first.n_groups})"
-        lines.append((*model, size, *(_figure(rows.get(metric)) for metric in headlines)))
+        figures = (_figure(rows.get(metric)) for metric in headlines)
+        lines.append((members.short(stage), seed, file, size, *figures))
     return lines
 
 

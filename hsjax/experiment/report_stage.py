@@ -10,11 +10,12 @@ import numpy as np
 
 from hsjax import config as run_config
 from hsjax import dsp, evaluate, train
+from hsjax.config import StageKind
 from hsjax.data import quarantine
 from hsjax.evaluate import Decided, inference
 from hsjax.experiment import evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
-from hsjax.report import page, run, tables
+from hsjax.report import members, page, run, tables
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
 # Of a finished train stage, by the name of the metric in results.csv.
@@ -26,8 +27,9 @@ def write(context: Context, name: str) -> pathlib.Path:
     directory = context.workdir / "report"
     predictions = list(_predictions(context))
     decided = _decide(context, predictions)
-    rows = [row for one in decided for row in _score(context, one)]
-    rows += _over_folds(context, decided)
+    compared = [*decided, *_compared_on_validation(context, predictions)]
+    rows = [row for one in compared for row in _score(context, one)]
+    rows += _over_folds(context, compared)
     rows += _differences(context, decided)
     rows += _inference(context, predictions, decided)
     rows += evaluate.over_seeds(rows)
@@ -57,8 +59,8 @@ def _predictions(context: Context) -> Iterator[Predictions]:
     yield from exports.predictions(context)
 
 
-def _decide(context: Context, predictions: list[Predictions]) -> list[Decided]:
-    """Test predictions with the thresholds that the network's own validation predictions of the same unit ask for.
+def _decide(context: Context, predictions: list[Predictions], split: str = "test") -> list[Decided]:
+    """A part's predictions with the thresholds that the network's own validation predictions of the same unit ask for.
 
     An exported file is decided at its network's threshold: that one is in its sidecar.
     """
@@ -72,8 +74,18 @@ def _decide(context: Context, predictions: list[Predictions]) -> list[Decided]:
     return [
         Decided(one, thresholds.get((one.key.protocol, one.key.seed, one.key.fold, one.key.stage, one.unit)))
         for one in predictions
-        if one.key.split == "test"
+        if one.key.split == split
     ]
+
+
+def _compared_on_validation(context: Context, predictions: list[Predictions]) -> list[Decided]:
+    """Of the members of sweeps, and of the stages they are held against: there one of them is selected."""
+    stages = run_config.stages(context.config, StageKind.TRAIN)
+    swept = [name for name, stage in stages.items() if stage.sweep]
+    names = {member for name in swept for member in run_config.members(name, stages[name])}
+    alone = [name for name, stage in stages.items() if not stage.sweep]
+    names |= {members.plain(stages, alone, name) for name in swept}
+    return [one for one in _decide(context, predictions, "validation") if one.predictions.key.stage in names]
 
 
 def _score(context: Context, decided: Decided) -> list[ResultRow]:

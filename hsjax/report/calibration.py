@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from hsjax.evaluate import calibration
 from hsjax.evaluate.inference import SPECIFICITY
 from hsjax.report import html, wording
-from hsjax.report.cells import caption, rate, size
+from hsjax.report.cells import caption, rate, size, stage
 from hsjax.report.figures import COLOURS, STYLE, WIDTH, Picture, svg
 from hsjax.report.html import Content, Markup, element
+from hsjax.report.members import short
 from hsjax.report.run import File, Run
 
 _METRICS = (
@@ -22,11 +23,11 @@ def section(run: Run) -> html.Section | None:
     """Reliability plots, calibration errors and operating points; None for runs without such rows."""
     content: list[Content] = []
     for protocol in run.protocols:
-        files = [file for file in run.networks(protocol) if run.find(file, run.unit, "ece") is not None]
+        files = [file for file in run.summarised(protocol) if run.find(file, run.unit, "ece") is not None]
         if not files:
             continue
         rows: list[list[Content]] = [
-            [file.stage, str(file.seed), size(run.find(file, run.unit, "ece")),
+            [stage(file.stage), str(file.seed), size(run.find(file, run.unit, "ece")),
              *(rate(run.find(file, run.unit, metric)) for metric in _METRICS)]
             for file in files
         ]  # fmt: skip
@@ -34,7 +35,12 @@ def section(run: Run) -> html.Section | None:
         words = f"Protocol {protocol}, per {run.unit} of the test part; 95 % intervals by group below the figures."
         content += [element("h3", f"Protocol {protocol}"), html.table(caption(run, words), header, rows)]
         drawn = [file for file in run.of_first_seed(protocol) if not file.exported]
-        content.append(html.gallery([_plot(run, protocol, file) for file in drawn]))
+        alone = [_plot(run, protocol, file) for file in drawn if not file.member]
+        content.append(html.folded_gallery(f"Reliability of each stage, protocol {protocol}", alone))
+        for name, of_sweep in run.sweeps.items():
+            plots = [_plot(run, protocol, file) for file in drawn if file.stage in of_sweep]
+            if plots:
+                content.append(html.details(f"Reliability of the members of {name}", html.gallery(plots)))
     if not content:
         return None
     words = html.paragraph(
@@ -47,7 +53,7 @@ def section(run: Run) -> html.Section | None:
 
 
 def _plot(run: Run, protocol: str, file: File) -> Markup:
-    title = f"{file.stage}, protocol {protocol}, per {run.unit}"
+    title = f"{short(file.stage)}, protocol {protocol}, per {run.unit}"
     predictions = run.predicted(file, run.unit)
     assert predictions is not None
     if run.positive is None:

@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable
 
+from hsjax.config import AT
 from hsjax.evaluate.rows import SPREAD
-from hsjax.report.html import Content, Markup, element
+from hsjax.report import members
+from hsjax.report.html import Content, Markup, element, markup
 from hsjax.report.run import File, Run
 from hsjax.report.tables import text
 from hsjax.types import ResultRow
 
 NONE = Markup("&ndash;")
+
+
+def stage(name: str) -> Markup:
+    """A stage's name, which may break between the constants of a member."""
+    return Markup(markup(members.short(name)).replace(",", ",<wbr>") if AT in name else markup(name))
 
 
 def number(value: float) -> Markup:

@@ -5,8 +5,8 @@ import numpy as np
 from hsjax.evaluate import hypotheses
 from hsjax.evaluate.inference import P_VALUE
 from hsjax.evaluate.rows import ALL, DIFFERENCE
-from hsjax.report import html, wording
-from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, number, rate, rates, size
+from hsjax.report import gains, html, members, wording
+from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, number, rate, rates, size, stage
 from hsjax.report.html import Content, Markup
 from hsjax.report.run import MODEL, Run
 from hsjax.types import ResultRow
@@ -100,7 +100,11 @@ def differences(run: Run) -> html.Section | None:
             "(more seeds show that), and is not corrected for the number of figures."
         )
     ]
-    content += [_difference_table(run, name) for name in names]
+    told = {f"{stage} - {baseline}" for baseline, stages in gains.families(run).items() for stage in stages}
+    content += [_difference_table(run, name) for name in names if name not in told]
+    if told:
+        tables = [_difference_table(run, name) for name in names if name in told]
+        content.append(html.details(f"Every figure of {len(told)} differences", tables))
     return html.Section("differences", "Differences between stages", content)
 
 
@@ -117,13 +121,15 @@ def significance(run: Run) -> html.Section | None:
         "(Obuchowski 1997)."
     )
     lines: list[list[Content]] = [
-        [row.stage, row.protocol, str(row.fold), str(row.seed), wording.metric(row.metric), number(row.value),
+        [stage(row.stage), row.protocol, str(row.fold), str(row.seed), wording.metric(row.metric), number(row.value),
          number(holm), size(row)]
         for row, holm in zip(rows, adjusted, strict=True)
     ]  # fmt: skip
     header = ["stages", "protocol", "fold", "seed", "test", "p", "p, Holm", "n (groups)"]
     return html.Section(
-        "significance", "Tests of significance", [words, html.table(caption(run, "P-values."), header, lines)]
+        "significance",
+        "Tests of significance",
+        [words, html.folded_table(f"{len(lines)} p-values", caption(run, "P-values."), header, lines)],
     )
 
 
@@ -136,7 +142,8 @@ def _difference_table(run: Run, name: str) -> Markup:
     return html.table(
         caption(
             run,
-            f"{name}: paired difference on the test part, {seeds}, with its 95 % interval. {extents(run, settings)}",
+            f"{members.short(name)}: paired difference on the test part, {seeds}, with its 95 % interval. "
+            f"{extents(run, settings)}",
         ),
         ["figure", *(f"{protocol}, per {unit}" for protocol, unit in settings)],
         [

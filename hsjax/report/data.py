@@ -3,7 +3,7 @@
 from typing import Any
 
 from hsjax.report import html, wording
-from hsjax.report.cells import NONE, caption, rate, size
+from hsjax.report.cells import NONE, caption, rate, size, stage
 from hsjax.report.html import Content, element
 from hsjax.report.run import Run
 
@@ -54,11 +54,14 @@ def folds(run: Run) -> html.Section | None:
         metrics = [name for name in wording.METRICS if any(name in of for of in found.values())]
         header = ["stage", "seed", "fold", "n (groups)", *map(wording.metric, metrics)]
         lines: list[list[Content]] = [
-            [key[0], str(key[1]), str(key[-1]), size(of["accuracy"]), *(rate(of.get(name)) for name in metrics)]
+            [stage(key[0]), str(key[1]), str(key[-1]), size(of["accuracy"]), *(rate(of.get(name)) for name in metrics)]
             for key, of in found.items()
         ]
         words = f"Protocol {protocol}, per {unit}, each fold's network at the threshold of its own validation part."
-        content += [element("h3", f"Protocol {protocol}"), html.table(caption(run, words), header, lines)]
+        content += [
+            element("h3", f"Protocol {protocol}"),
+            html.folded_table(f"Folds of protocol {protocol}", caption(run, words), header, lines),
+        ]
     return html.Section("folds", "Folds", content)
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 from hsjax.evaluate.rows import DIFFERENCE
 from hsjax.report import figures, html, wording
-from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, rates
+from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, rates, stage
 from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import MODEL, RECORDING, Check, File, Run, file_of
 
@@ -26,7 +26,7 @@ def models(run: Run) -> html.Section | None:
     header = ["stage", "file", "protocol", "gate", *map(wording.metric, metrics), "AUROC, file minus network"]
     rows: list[list[Content]] = [
         [
-            file.stage,
+            stage(file.stage),
             element("span", name_of(file), class_="unbroken"),
             file.protocol,
             _verdict(run, file),

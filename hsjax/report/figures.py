@@ -19,8 +19,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # Blue, vermilion, green, purple, orange, sky blue, black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Inches. At a width of 390 CSS pixels, a phone's, the text stays above 10 pixels.
 WIDTH = 4.2
 STYLE = {
@@ -96,18 +96,20 @@ def training(title: str, losses: Sequence[Curve], scores: Sequence[Curve], score
     Args:
       title: of the model, for the alternative text.
       losses: of training and validation.
-      scores: the validation metrics, one line each.
+      scores: the validation metrics, one line each; none leaves the losses alone.
       score_name: label of their axis.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 3.8), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True)
-        _lines(above, losses)
-        _lines(below, scores)
+        figure = Figure((WIDTH, 3.8 if scores else 2.4), layout="constrained")
+        above, *below = figure.subplots(2 if scores else 1, 1, sharex=True, squeeze=False)[:, 0]
+        lines(above, losses)
         above.legend(loc="upper right")
-        below.legend(loc="lower right")
         above.set(ylabel="loss")
-        below.set(xlabel="epoch", ylabel=score_name)
+        for axes in below:
+            lines(axes, scores)
+            axes.legend(loc="lower right")
+            axes.set(ylabel=score_name)
+        (below or [above])[-1].set(xlabel="epoch")
         ends = [
             f"{curve.name} ends at {curve.y[-1]:.3g} after {curve.x[-1]:.0f} epochs" for curve in (*losses, *scores)
         ]
@@ -148,7 +150,7 @@ def roc(title: str, curves: Sequence[Curve]) -> Picture:
         figure = Figure((WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
-        _lines(axes, curves)
+        lines(axes, curves)
         axes.legend(loc="lower right")
         axes.set(
             xlabel="1 - specificity",
@@ -172,7 +174,7 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
             axes.plot(
                 point.size,
                 point.accuracy,
-                marker=_MARKERS[variants.index(point.variant) % len(_MARKERS)],
+                marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
                 color=COLOURS[models.index(point.model) % len(COLOURS)],
                 # Open, so that models of the same size and accuracy show through each other.
                 markerfacecolor="none",
@@ -184,7 +186,7 @@ def size_accuracy(title: str, points: Sequence[Point], accuracy_name: str) -> Pi
             axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=name)[0] for i, name in enumerate(models)
         ]
         handles += [
-            axes.plot([], [], _MARKERS[i % len(_MARKERS)], color="#666666", label=name)[0]
+            axes.plot([], [], MARKERS[i % len(MARKERS)], color="#666666", label=name)[0]
             for i, name in enumerate(variants)
         ]
         axes.set(xscale="log", xlabel="size in kilobytes", ylabel=accuracy_name)
@@ -239,7 +241,7 @@ def example(
         return Picture("image/png", buffer.getvalue(), alt)
 
 
-def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
+def lines(axes: Axes, curves: Sequence[Curve]) -> None:
     """Curves of one name (one a seed) share a style and one entry of the legend."""
     names = list(dict.fromkeys(curve.name for curve in curves))
     for index, name in enumerate(names):
@@ -248,7 +250,7 @@ def _lines(axes: Axes, curves: Sequence[Curve]) -> None:
                 curve.x,
                 curve.y,
                 color=COLOURS[index % len(COLOURS)],
-                linestyle=_DASHES[index % len(_DASHES)],
+                linestyle=DASHES[index % len(DASHES)],
                 marker="." if len(curve.x) == 1 else None,
                 linewidth=1.4,
                 label=name if number == 0 else None,

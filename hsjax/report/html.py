@@ -7,6 +7,9 @@ from typing import Any
 
 from hsjax.report.figures import Picture
 
+# What is longer is folded away.
+_MOST_PICTURES, _MOST_ROWS = 6, 20
+
 
 class Markup(str):
     """HTML that is complete and safe as it stands."""
@@ -98,6 +101,19 @@ def figure(picture: Picture, caption: str) -> Markup:
 def gallery(figures: Sequence[Markup]) -> Markup:
     """Pictures side by side where there is room."""
     return element("div", list(figures), class_="gallery")
+
+
+def folded_gallery(summary: str, figures: Sequence[Markup]) -> Content:
+    """As `gallery`, folded away where the pictures are many; nothing where there are none."""
+    if not figures:
+        return ""
+    return gallery(figures) if len(figures) <= _MOST_PICTURES else details(summary, gallery(figures))
+
+
+def folded_table(summary: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[Content]]) -> Markup:
+    """As `table`, folded away where the rows are many."""
+    whole = table(caption, header, rows)
+    return whole if len(rows) <= _MOST_ROWS else details(summary, whole)
 
 
 def document(title: str, style: str, body: Content) -> str:

@@ -4,13 +4,24 @@ import json
 import os
 import pathlib
 
-from hsjax.report import calibration, comparisons, data, exports, html, pictures, results, run, wording
+from hsjax.report import (
+    calibration,
+    comparisons,
+    curves,
+    data,
+    exports,
+    gains,
+    html,
+    pictures,
+    reading,
+    results,
+    run,
+    sweeps,
+    wording,
+)
 from hsjax.report.cells import caption
 from hsjax.report.html import Content, element
 from hsjax.report.style import CSS
-
-# Longer lists are folded away.
-_SHOWN = 20
 
 
 def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.Path:
@@ -28,7 +39,7 @@ def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.
     Raises:
       UserError: a file is missing or damaged, or there is nothing to show.
     """
-    shown = run.load(run_dir, published_csv)
+    shown = reading.load(run_dir, published_csv)
     path = run_dir / run.REPORT / "index.html"
     partial = path.with_name(path.name + ".partial")
     partial.write_text(_page(shown), encoding="utf-8")
@@ -41,6 +52,8 @@ def _page(shown: run.Run) -> str:
         results.glance(shown),
         data.recordings(shown),
         data.controls(shown),
+        sweeps.section(shown),
+        gains.section(shown),
         _terms(shown),
         results.everything(shown),
         data.folds(shown),
@@ -50,7 +63,7 @@ def _page(shown: run.Run) -> str:
         calibration.section(shown),
         exports.models(shown),
         exports.gate(shown),
-        pictures.training(shown),
+        curves.section(shown),
         pictures.confusions(shown),
         pictures.roc(shown),
         pictures.examples(shown),
@@ -77,9 +90,11 @@ def _lead(shown: run.Run) -> str:
     seeds = sorted({row.seed for row in shown.results if isinstance(row.seed, int)})
     classes = ", ".join(shown.classes)
     detected = f" The class to detect is {shown.positive}." if shown.positive else ""
+    counted = [f"{stage} ({len(names)} members)" for stage, names in shown.sweeps.items()]
+    before = f" Pre-training, which learns no classes: {_listed(shown.pretraining)}." if shown.pretraining else ""
     return (
-        f"Stages {_listed(shown.stages)} on the dataset {shown.dataset} (classes {classes}), under "
-        f"{_plural('protocol', shown.protocols)}, {_plural('seed', [str(seed) for seed in seeds])}.{detected}"
+        f"Stages {_listed([*shown.plain_stages, *counted])} on the dataset {shown.dataset} (classes {classes}), under "
+        f"{_plural('protocol', shown.protocols)}, {_plural('seed', [str(seed) for seed in seeds])}.{before}{detected}"
     )
 
 
@@ -111,8 +126,7 @@ def _quarantine(shown: run.Run) -> html.Section | None:
     ):
         if listed:
             rows: list[list[Content]] = [[one.id, one.path, one.reason] for one in listed]
-            table = html.table(caption(shown, words), ["id", "file", "reason"], rows)
-            content.append(table if len(listed) <= _SHOWN else html.details(words, table))
+            content.append(html.folded_table(words, caption(shown, words), ["id", "file", "reason"], rows))
     return html.Section("quarantine", "Quarantine", content)
 
 

@@ -1,70 +1,43 @@
-"""Sections of pictures: training curves, confusion matrices, ROC, examples."""
+"""Sections of pictures: confusion matrices, ROC, examples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from hsjax.evaluate import metrics
 from hsjax.evaluate.rows import PREDICTED
-from hsjax.report import figures, html, wording
+from hsjax.report import figures, html, members, wording
 from hsjax.report.cells import caption
 from hsjax.report.exports import name_of
 from hsjax.report.html import Content, Markup, element
-from hsjax.report.run import MODEL, File, Run
-from hsjax.types import CurveRow, Predictions
+from hsjax.report.run import File, Run
+from hsjax.types import Predictions
 
-_LOSS = "loss"
-
-
-def training(run: Run) -> html.Section | None:
-    """Losses and validation metrics over epochs, a picture a stage and protocol; None without curves."""
-    pictures = []
-    for protocol in run.protocols:
-        for stage in run.stages:
-            rows = [row for row in run.curves if (row.protocol, row.stage) == (protocol, stage)]
-            losses = _curves((row for row in rows if row.metric == _LOSS), lambda row: row.split)
-            scores = _curves((row for row in rows if row.metric != _LOSS), lambda row: wording.metric(row.metric))
-            if rows:
-                title = f"{stage}, protocol {protocol}"
-                picture = figures.training(title, losses, scores, "validation metrics")
-                pictures.append(html.figure(picture, caption(run, f"{title}{_best_epochs(run, protocol, stage)}")))
-    if not pictures:
-        return None
-    words = html.paragraph("With several seeds, a line each. The epoch that is best on validation is kept.")
-    return html.Section("training", "Training", [words, html.gallery(pictures)])
+_NETWORKS = "Networks"
+# As many curves as a picture has colours.
+_MOST_CURVES = len(figures.COLOURS)
 
 
-def _best_epochs(run: Run, protocol: str, stage: str) -> str:
-    networks = [file for file in run.networks(protocol) if file.stage == stage]
-    rows = [row for row in (run.find(file, MODEL, "best_epoch") for file in networks) if row is not None]
-    return f"; best epoch {', '.join(f'{row.value:.0f}' for row in rows)}" if rows else ""
-
-
-def _curves(rows: Iterable[CurveRow], name: Callable[[CurveRow], str]) -> list[figures.Curve]:
-    lines: dict[tuple, list[CurveRow]] = {}
-    for row in rows:
-        lines.setdefault((row.split, row.metric, row.seed, row.fold), []).append(row)
-    return [
-        figures.Curve(
-            name(line[0]), np.array([row.epoch for row in line], float), np.array([row.value for row in line])
-        )
-        for line in lines.values()
-    ]
+def _kind(file: File) -> str:
+    """What pictures of a model are shown under."""
+    if file.exported:
+        return "Exported files"
+    return f"Members of {members.sweep_of(file.stage)}" if file.member else _NETWORKS
 
 
 def confusions(run: Run) -> html.Section:
-    """Confusion matrices of one seed, per protocol and unit; those of exported files folded away."""
+    """Confusion matrices of one seed, per protocol and unit; those of members and of exported files folded away."""
     content: list[Content] = []
     for protocol in run.protocols:
         for unit in run.units(protocol):
             shown = [(file, _confusion(run, file, unit)) for file in run.of_first_seed(protocol)]
-            networks, files = (
-                [picture for file, picture in shown if picture is not None and file.exported is exported]
-                for exported in (False, True)
-            )
-            content += [element("h3", f"Protocol {protocol}, per {unit}"), html.gallery(networks)]
-            if files:
-                content.append(html.details("Exported files", html.gallery(files)))
+            drawn: dict[str, list[Markup]] = {}
+            for file, picture in shown:
+                if picture is not None:
+                    drawn.setdefault(_kind(file), []).append(picture)
+            content.append(element("h3", f"Protocol {protocol}, per {unit}"))
+            content.append(html.folded_gallery(_NETWORKS, drawn.pop(_NETWORKS, [])))
+            content += [html.details(kind, html.gallery(of_kind)) for kind, of_kind in drawn.items()]
     words = html.paragraph(
         f"Counts, and the part of each true class; {wording.decided(run.positive)}.{_seed_note(run)}"
     )
@@ -78,7 +51,7 @@ def _confusion(run: Run, file: File, unit: str) -> Markup | None:
     if len(values) < len(cells):
         return None
     counts = np.array(values, np.int64).reshape(len(classes), len(classes))
-    title = f"{file.stage}, {name_of(file)}, protocol {file.protocol}, per {unit}"
+    title = f"{members.short(file.stage)}, {name_of(file)}, protocol {file.protocol}, per {unit}"
     return html.figure(figures.confusion(title, counts, classes), caption(run, f"{title}, n = {counts.sum():,}"))
 
 
@@ -86,22 +59,36 @@ def roc(run: Run) -> html.Section | None:
     """ROC of one seed: the networks per protocol and unit, and each exported network with its files."""
     if run.positive is None:
         return None
-    pictures = []
+    content: list[Content] = []
     for protocol in run.protocols:
         for unit in run.units(protocol):
             files = run.of_first_seed(protocol)
-            networks = [file for file in files if not file.exported]
-            pictures.append(
-                _roc(run, f"networks, protocol {protocol}, per {unit}", networks, unit, lambda file: file.stage)
-            )
+            by_kind: dict[str, list[File]] = {}
+            for file in files:
+                if not file.exported:
+                    by_kind.setdefault(_kind(file), []).append(file)
+            where = f"protocol {protocol}, per {unit}"
+            plain = _rocs(run, f"networks, {where}", by_kind.pop(_NETWORKS, []), unit)
             for stage in run.stages:
                 of_stage = [file for file in files if file.stage == stage and run.predicted(file, unit) is not None]
                 if len(of_stage) > 1:
-                    pictures.append(
-                        _roc(run, f"{stage} and its files, protocol {protocol}, per {unit}", of_stage, unit, name_of)
-                    )
+                    plain.append(_roc(run, f"{members.short(stage)} and its files, {where}", of_stage, unit, name_of))
+            content.append(html.gallery(plain))
+            for kind, networks in by_kind.items():
+                title = f"{kind}, {where}"
+                content.append(html.details(title, html.gallery(_rocs(run, title, networks, unit))))
     words = html.paragraph(f"Found positives over false alarms, for every threshold.{_seed_note(run)}")
-    return html.Section("roc", "ROC", [words, html.gallery(pictures)])
+    return html.Section("roc", "ROC", [words, *content])
+
+
+def _rocs(run: Run, title: str, networks: list[File], unit: str) -> list[Markup]:
+    """Networks by stage, no more to a picture than can be told apart."""
+    parts = [networks[first : first + _MOST_CURVES] for first in range(0, len(networks), _MOST_CURVES)]
+    number = (f" ({place} of {len(parts)})" if len(parts) > 1 else "" for place in range(1, len(parts) + 1))
+    return [
+        _roc(run, title + of, part, unit, lambda file: members.short(file.stage))
+        for of, part in zip(number, parts, strict=True)
+    ]
 
 
 def _roc(run: Run, title: str, files: list[File], unit: str, name: Callable[[File], str]) -> Markup:

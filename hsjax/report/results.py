@@ -3,8 +3,9 @@
 from hsjax.evaluate.bootstrap import MIN_GROUPS
 from hsjax.report import html, wording
 from hsjax.report.cells import NONE, amounts, caption, extents, rate, rates, size
+from hsjax.report.cells import stage as name_cell
 from hsjax.report.html import Content, Markup, element
-from hsjax.report.run import Run
+from hsjax.report.run import File, Run
 
 
 def glance(run: Run) -> html.Section:
@@ -17,7 +18,7 @@ def glance(run: Run) -> html.Section:
         networks = [file for file in run.files if file.stage == stage and not file.exported]
         leading = [run.leading(protocol, stage) for protocol in run.protocols]
         found = [rates(run, file, run.unit, [metric])[0] if file else NONE for file in leading]
-        rows.append([stage, *found, amounts(run, networks, "parameters"), amounts(run, networks, "macs")])
+        rows.append([name_cell(stage), *found, amounts(run, networks, "parameters"), amounts(run, networks, "macs")])
     words = (
         f"{name} per {run.unit} of the test part, with its 95 % interval, or the standard deviation over seeds where "
         f"there are several; of several folds the mean. "
@@ -31,14 +32,18 @@ def everything(run: Run) -> html.Section:
     content: list[Content] = []
     for protocol in run.protocols:
         content.append(element("h3", f"Protocol {protocol}"))
-        content += [_table(run, protocol, unit) for unit in run.units(protocol)]
+        shown = run.summarised(protocol)
+        single = [file for file in run.networks(protocol) if file not in shown]
+        content += [_table(run, protocol, unit, shown) for unit in run.units(protocol)]
+        if single:
+            tables = [_table(run, protocol, unit, single) for unit in run.units(protocol)]
+            content.append(html.details(f"Every seed of the members of {', '.join(run.sweeps)}", tables))
     if any(row.n_groups is not None and row.n_groups < MIN_GROUPS for row in run.results):
         content.append(html.paragraph(f"With fewer than {MIN_GROUPS} groups no interval is given."))
     return html.Section("results", "Results", content)
 
 
-def _table(run: Run, protocol: str, unit: str) -> Markup:
-    networks = run.networks(protocol)
+def _table(run: Run, protocol: str, unit: str, networks: list[File]) -> Markup:
     metrics = [name for name in wording.METRICS if any(run.find(file, unit, name) for file in networks)]
     header = ["stage", "seed", "n (groups)", *(wording.metric(name) for name in metrics), "threshold"]
     rows: list[list[Content]] = []
@@ -46,7 +51,9 @@ def _table(run: Run, protocol: str, unit: str) -> Markup:
         scored = run.find(file, unit, "accuracy")
         if scored is not None:
             threshold = rate(run.find(file, unit, "threshold", run.positive or ""))
-            rows.append([file.stage, str(file.seed), size(scored), *rates(run, file, unit, metrics), threshold])
+            rows.append(
+                [name_cell(file.stage), str(file.seed), size(scored), *rates(run, file, unit, metrics), threshold]
+            )
     decided = wording.decided(run.positive)
     words = f"Protocol {protocol}, per {unit} of the test part, {decided}; 95 % intervals below the figures."
     words = " ".join(filter(None, [words, run.warning(protocol)]))

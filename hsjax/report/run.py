@@ -1,23 +1,19 @@
 """What the page reads: the files of one run, and figures looked up in them."""
 
-import csv
 import dataclasses
 import functools
-import json
-import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hsjax.evaluate.rows import DIFFERENCE, MEAN
-from hsjax.report import tables
-from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
+from hsjax.evaluate.rows import DIFFERENCE
+from hsjax.report import members
+from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
 REPORT = "report"
 # Units of a row; figures of a model itself (size, latency) belong to no split.
 SEGMENT, RECORDING, MODEL = "segment", "recording", "model"
-_TEST = "test"
 # The variant that was trained; every other one is an exported file.
 _NETWORK = "jax"
 _HEADLINES = ("macc", "macro_recall")
@@ -94,6 +90,11 @@ class File:
         """Whether it is a file and not the network."""
         return self.variant != _NETWORK
 
+    @property
+    def member(self) -> bool:
+        """Whether it is one of a sweep."""
+        return members.sweep_of(self.stage) is not None
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -103,6 +104,7 @@ class Run:
       config: config.json.
       results: of the test part, and of the models themselves; of protocols with several folds their means.
       folds: of the test part of single folds, for protocols that have several.
+      validation: results of the validation part, of stages that are compared there.
       published: figures of papers.
       controls: what tells the label besides the disease.
       data: data.json, the dataset and its parts in numbers; None where the run has none.
@@ -116,6 +118,7 @@ class Run:
     config: Mapping[str, Any]
     results: tuple[ResultRow, ...]
     folds: tuple[ResultRow, ...]
+    validation: tuple[ResultRow, ...]
     published: tuple[ResultRow, ...]
     controls: tuple[ResultRow, ...]
     data: Mapping[str, Any] | None
@@ -145,10 +148,38 @@ class Run:
         return self._index.get((file, unit, metric, label))
 
     @functools.cached_property
+    def _validated(self) -> dict[tuple, ResultRow]:
+        return {(file_of(row), row.unit, row.metric, row.label): row for row in self.validation}
+
+    def find_on_validation(self, file: File, unit: str, metric: str) -> ResultRow | None:
+        """As `find`, of the validation part."""
+        return self._validated.get((file, unit, metric, ""))
+
+    @functools.cached_property
     def stages(self) -> list[str]:
-        """Train stages that have predictions, in the order of the pipeline."""
-        found = {one.key.stage for one in self.predictions}
-        return [name for name in self.config["pipeline"] if name in found]
+        """Train stages and members of sweeps that have predictions, in the order of the pipeline."""
+        return members.expanded(self.config["pipeline"], {one.key.stage for one in self.predictions})
+
+    @functools.cached_property
+    def plain_stages(self) -> list[str]:
+        """Those of `stages` that are not members of a sweep."""
+        return [name for name in self.stages if members.sweep_of(name) is None]
+
+    @functools.cached_property
+    def sweeps(self) -> dict[str, list[str]]:
+        """Members by stage."""
+        found: dict[str, list[str]] = {}
+        for name in self.stages:
+            stage = members.sweep_of(name)
+            if stage is not None:
+                found.setdefault(stage, []).append(name)
+        return found
+
+    @functools.cached_property
+    def pretraining(self) -> list[str]:
+        """Stages that have learnt no classes: they have training curves, but no predictions."""
+        trained = members.expanded(self.config["pipeline"], {row.stage for row in self.curves})
+        return [name for name in trained if name not in self.stages]
 
     @functools.cached_property
     def protocols(self) -> list[str]:
@@ -166,6 +197,12 @@ class Run:
     def networks(self, protocol: str) -> list[File]:
         """What the stages trained under a protocol, the mean over seeds first."""
         return [file for file in self.files if file.protocol == protocol and not file.exported]
+
+    def summarised(self, protocol: str) -> list[File]:
+        """As `networks`, of a member with several seeds the mean alone."""
+        networks = self.networks(protocol)
+        means = {file.stage for file in networks if not isinstance(file.seed, int)}
+        return [file for file in networks if not (file.member and file.stage in means and isinstance(file.seed, int))]
 
     def leading(self, protocol: str, stage: str) -> File | None:
         """The network to show if only one is: the mean over seeds where there are several."""
@@ -230,82 +267,3 @@ class Run:
 def file_of(row: ResultRow | RunKey) -> File:
     """Which model a row or predictions are of."""
     return File(row.protocol, row.stage, row.seed, row.variant, row.input)
-
-
-def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
-    """Reads config.json and what there is in report/.
-
-    Args:
-      run_dir: the run's folder.
-      published: figures of papers, in the columns of results.csv; None shows none.
-
-    Raises:
-      UserError: the config or a table is missing or damaged, or there is no result of a test part.
-    """
-    folder = run_dir / REPORT
-    if not (run_dir / "config.json").is_file():
-        raise UserError(f"{run_dir / 'config.json'} is missing; give the folder of a run")
-    results = [row for row in tables.read_results(folder / tables.RESULTS) if row.split == _TEST or row.unit == MODEL]
-    predictions = [one for one in tables.read_predictions(folder / tables.PREDICTIONS) if one.key.split == _TEST]
-    if not results or not predictions:
-        raise UserError(f"{folder} has no result of a test part; run the train stages first")
-    several = {row.protocol for row in results if row.fold == MEAN}
-    single = [row for row in results if row.protocol in several and row.fold != MEAN and row.unit != MODEL]
-    return Run(
-        config=json.loads((run_dir / "config.json").read_text(encoding="utf-8")),
-        results=tuple(row for row in results if row not in set(single)),
-        folds=tuple(single),
-        published=tuple(tables.read_results(published)) if published is not None else (),
-        predictions=tuple(_joined(predictions)),
-        curves=tuple(tables.read_curves(folder / tables.CURVES)),
-        controls=tuple(row for row in results if row.stage == CONTROL),
-        data=_data(folder / DATA),
-        findings=_findings(folder / FINDINGS),
-        checks=_checks(folder / "gate.json"),
-        examples=_examples(folder / "examples.npz"),
-    )
-
-
-def _joined(predictions: Iterable[Predictions]) -> Iterator[Predictions]:
-    """Each model's predictions of one unit, those of its folds behind each other."""
-    models: dict[tuple[File, str], list[Predictions]] = {}
-    for one in predictions:
-        models.setdefault((file_of(one.key), one.unit), []).append(one)
-    for folds in models.values():
-        yield dataclasses.replace(
-            folds[0],
-            recording=np.concatenate([one.recording for one in folds]),
-            start=np.concatenate([one.start for one in folds]),
-            group=np.concatenate([one.group for one in folds]),
-            label=np.concatenate([one.label for one in folds]),
-            probabilities=np.concatenate([one.probabilities for one in folds]),
-        )
-
-
-def _findings(path: pathlib.Path) -> tuple[Listed, ...] | None:
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Listed(row["id"], row["path"], row["used"] == "yes", row["reason"]) for row in csv.DictReader(file)
-        )
-
-
-def _data(path: pathlib.Path) -> Mapping[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _checks(path: pathlib.Path) -> tuple[Check, ...]:
-    return tuple(Check(**check) for check in json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else ()
-
-
-def _examples(path: pathlib.Path) -> tuple[Window, ...]:
-    if not path.is_file():
-        return ()
-    with np.load(path, allow_pickle=False) as stored:
-        rate, hertz, hop = (float(stored[name]) for name in ("sample_rate", "max_hertz", "hop_seconds"))
-        windows = zip(stored["title"], stored["samples"], stored["spectrogram"], stored["features"], strict=True)
-        return tuple(
-            Window(str(title), samples, rate, spectrogram, hertz, features, hop)
-            for title, samples, spectrogram, features in windows
-        )

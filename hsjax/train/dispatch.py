@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ def _one_step(learner, layout, state, fixed, data, order, hparams, key):
 
 def _one_batch(learner, layout, state, fixed, batch, hparams, key):
     state, metrics = step(learner, state._replace(fixed=fixed), layout.constrain_batch(batch), hparams, key)
-    return layout.constrain_everywhere(state._replace(fixed={})), metrics
+    return layout.constrain_everywhere((state._replace(fixed={}), metrics))
 
 
 def _one_epoch(learner, layout, state, fixed, data, order, hparams, key):
@@ -82,7 +83,7 @@ def _one_step_of_members(learner, layout, state, fixed, data, order, hparams, ke
 
     axis = None if layout.mesh is None else MEMBER
     state, metrics = jax.vmap(one, spmd_axis_name=axis)(state, order, hparams, key, own, active)
-    return layout.constrain_members(state), metrics
+    return layout.constrain_members(state), layout.constrain_everywhere(metrics)
 
 
 def _one_epoch_of_members(learner, layout, state, fixed, data, order, hparams, key, own, active):
@@ -101,7 +102,9 @@ _FUNCTIONS = {
 @functools.cache
 def compiled(name: str, threads: Threads = Threads.ALL) -> Callable[..., tuple[TrainState, Metrics]]:
     """One of the functions above, jitted; learner and layout are static, the state is donated."""
-    return jax.jit(_FUNCTIONS[name], static_argnums=(0, 1), donate_argnums=2, compiler_options=threads.options)
+    return _once(
+        jax.jit(_FUNCTIONS[name], static_argnums=(0, 1), donate_argnums=2, compiler_options=threads.options), 2
+    )
 
 
 @functools.cache
@@ -111,4 +114,28 @@ def forward(threads: Threads = Threads.ALL) -> Callable[[Network, Variables, Arr
     def run(network: Network, variables: Variables, inputs: Array) -> Array:
         return network.apply(variables, inputs)[0].logits
 
-    return jax.jit(run, static_argnums=0, compiler_options=threads.options)
+    return _once(jax.jit(run, static_argnums=0, compiler_options=threads.options), 1)
+
+
+_compiling = threading.Lock()
+
+
+def _once(jitted: Callable[..., Any], static: int) -> Callable[..., Any]:
+    """As it is, but several members that begin at once wait for one of them to compile what all of them call.
+
+    Args:
+      jitted: what they call.
+      static: how many arguments, from the first on, decide what is compiled.
+    """
+    known: set[tuple[Any, ...]] = set()
+
+    def call(*arguments: Any) -> Any:
+        key = arguments[:static]
+        if key in known:
+            return jitted(*arguments)
+        with _compiling:
+            result = jitted(*arguments)
+            known.add(key)
+        return result
+
+    return call

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array
 
 from hsjax.models import Variables
@@ -106,6 +107,7 @@ def fit(
     fixed = layout.everywhere({} if fixed is None else fixed)
     state = learner.init(init_key, shape, hparams, start, fixed, size)._replace(fixed={})
     state = layout.everywhere(state)
+    traced = layout.everywhere((dict(hparams), step_key))
     run = _runner(source, dispatch, layout, threads)
     best = jax.tree.map(jnp.copy, learner.result(state))
     kept = Kept(state, best, *map(np.asarray, (np.float32(-np.inf), np.int32(0), np.int32(0))))
@@ -122,13 +124,13 @@ def fit(
         began = time.monotonic()
         order = epoch_order(order_key, epoch, size=size, batch_size=batch_size)
         try:
-            state, trained = run(learner, kept.state, fixed, order, hparams, step_key, progress)
+            state, trained = run(learner, kept.state, fixed, order, *traced, progress)
         except NonFiniteError as error:
-            batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else error.batch
+            batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else _whole(error.batch)
             raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
         result = learner.result(state)
         metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
-        kept = kept.after(state, result, metrics[select] if select != LAST else epoch, epoch)
+        kept = kept.after(state, result, metrics[select] if select != LAST else float(epoch), epoch)
         log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
         checkpoints.save(epoch, kept)
     checkpoints.close()
@@ -182,12 +184,18 @@ def non_finite(
     arrays = {} if batch is None else {k: np.asarray(v) for k, v in batch._asdict().items() if v is not None}
     constants = json.dumps({name: float(value) for name, value in hparams.items()})
     arrays |= {"epoch": np.array(epoch), "step": np.array(step + 1), "hparams": np.array(constants)}
-    np.savez(directory / NON_FINITE, allow_pickle=False, **arrays)
+    if jax.process_index() == 0:
+        np.savez(directory / NON_FINITE, allow_pickle=False, **arrays)
     held = "" if batch is None or np.isfinite(batch.inputs).all() else ", whose inputs are not finite either,"
     return UserError(
         f"the training loss is not finite at epoch {epoch}, step {step + 1} of {steps} (its batch{held} is in "
         f"{directory / NON_FINITE}): lower the learning rate or set a clip_norm"
     )
+
+
+def _whole(batch: Batch | None) -> Batch | None:
+    """A batch of which every process has read its own part."""
+    return multihost_utils.process_allgather(batch, tiled=True) if jax.process_count() > 1 else batch
 
 
 Run = Callable[..., tuple[TrainState, dict[str, float]]]

@@ -87,12 +87,13 @@ def sweep(
     else:
         lanes = min(lanes or _cores(), len(members))
         threads = Threads.ONE if lanes > 1 else Threads.ALL
-        lock, stop = threading.Lock(), threading.Event()
+        # Two locks: the other lanes go on while a member is handed over.
+        counting, finishing, stop = threading.Lock(), threading.Lock(), threading.Event()
 
         def advance(steps: int) -> None:
             if stop.is_set():
                 raise _StoppedError
-            with lock:
+            with counting:
                 progress(steps)
 
         def train(number: int) -> None:
@@ -108,7 +109,7 @@ def sweep(
             except UserError as error:
                 errors.append(error)
                 return
-            with lock:
+            with finishing:
                 finish(number, fitted)
 
         with concurrent.futures.ThreadPoolExecutor(lanes) as pool:

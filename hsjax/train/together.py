@@ -15,7 +15,7 @@ from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch
 from hsjax.train.inference import logits
-from hsjax.train.layout import Layout, local
+from hsjax.train.layout import Layout
 from hsjax.train.log import MetricsLog
 from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, non_finite
 from hsjax.train.objectives import Fixed, HParams
@@ -53,6 +53,7 @@ class _Kept(NamedTuple):
     best_value: np.ndarray
     best_epoch: np.ndarray
     epochs: np.ndarray  # that each member has run
+    failed: np.ndarray  # 0, or the step after those epochs, from 1, whose loss was not finite
     epoch: np.ndarray
 
 
@@ -112,16 +113,25 @@ def fit_together(
 
     zeros = np.zeros(count, np.int32)
     best = jax.tree.map(jnp.copy, learner.result(state))
-    kept = _Kept(state, best, np.full(count, -np.inf, np.float32), zeros, zeros, np.asarray(0, np.int32))
+    kept = _Kept(state, best, np.full(count, -np.inf, np.float32), zeros, zeros, zeros, np.asarray(0, np.int32))
     checkpoints = Checkpoints(directory / "checkpoints")
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored
     done = int(kept.epoch)
-    logs = [MetricsLog(member.directory / "metrics.jsonl", done) for member in members]
+    logs = [MetricsLog(member.directory / "metrics.jsonl", done, jax.process_index() == 0) for member in members]
     scan = dispatch.resolve() is Dispatch.SCAN
     run = how.compiled("one_epoch_of_members" if scan else "one_step_of_members")
     progress(done * steps * count)
-    errors: list[UserError | None] = [None] * count
+
+    def not_finite(number: int, epoch: int, step: int) -> UserError:
+        member, order = members[number], epoch_order(keys[number][1], epoch, size=size, batch_size=batch_size)
+        batch = gather(source.data._replace(teacher_logits=member.teacher_logits), order[step])
+        return non_finite(member.directory, epoch, step, steps, batch, member.hparams)
+
+    errors = [
+        not_finite(number, int(kept.epochs[number]) + 1, step - 1) if step else None
+        for number, step in enumerate(kept.failed.tolist())
+    ]
 
     for epoch in range(done + 1, epochs + 1):
         waits = (epoch - 1 - kept.best_epoch >= patience) if patience else np.zeros(count, bool)
@@ -133,7 +143,7 @@ def fit_together(
         orders = layout.by_member(orders)
         state, losses = kept.state, []
         for _ in range(1 if scan else steps):
-            its = hparams, step_keys, own, jnp.asarray(active)
+            its = hparams, step_keys, own, layout.by_member(jnp.asarray(active))
             state, metrics = run(learner, layout, state, fixed, data, orders, *its)
             losses.append(metrics)
             progress(steps * count if scan else count)
@@ -141,18 +151,19 @@ def fit_together(
         losses = {name: np.stack([np.asarray(one[name]) for one in losses], -1) for name in losses[0]}
         losses = {name: value[..., 0].T if scan else value for name, value in losses.items()}
         result = learner.result(state)
+        at_hand = layout.gathered(result)
         better = np.zeros(count, bool)
-        values = kept.best_value.copy()
+        values, failed = kept.best_value.copy(), kept.failed.copy()
         for number in np.flatnonzero(active).tolist():
-            member, means = members[number], Means()
+            means = Means()
             try:
                 for index in range(steps):
                     means.add({name: value[number, index] for name, value in losses.items()})
             except NonFiniteError as error:
-                batch = gather(source.data._replace(teacher_logits=member.teacher_logits), orders[number, error.step])
-                errors[number] = non_finite(member.directory, epoch, error.step, steps, batch, member.hparams)
+                failed[number] = error.step + 1
+                errors[number] = not_finite(number, epoch, error.step)
                 continue
-            variables = jax.tree.map(lambda leaf, number=number: leaf[number], local(result))
+            variables = jax.tree.map(lambda leaf, number=number: leaf[number], at_hand)
             metrics = validate(logits(learner.network, variables, validation_inputs)) if validate else {}
             value = np.float32(epoch if select == LAST else metrics[select])
             better[number] = value > values[number]
@@ -166,15 +177,17 @@ def fit_together(
             values,
             np.where(better, epoch, kept.best_epoch).astype(np.int32),
             np.where(finite, epoch, kept.epochs).astype(np.int32),
+            failed,
             np.asarray(epoch, np.int32),
         )
         checkpoints.save(epoch, kept)
     checkpoints.close()
-    return [error or _fitted(kept, number) for number, error in enumerate(errors)]
+    best = layout.gathered(kept.best)
+    return [error or _fitted(kept, best, number) for number, error in enumerate(errors)]
 
 
-def _fitted(kept: _Kept, number: int) -> Fitted:
-    variables = jax.tree.map(lambda leaf: leaf[number], local(kept.best))
+def _fitted(kept: _Kept, best: Variables, number: int) -> Fitted:
+    variables = jax.tree.map(lambda leaf: leaf[number], best)
     return Fitted(variables, int(kept.best_epoch[number]), int(kept.epochs[number]))
 
 

@@ -233,7 +233,7 @@ def test_published_figures_stand_beside_ours(real):
     assert f">{ours['grouped']:.3f}<" in line[4]
     assert "were made on other data" not in built.source
     further = {line[0]: line for line in built.rows("settings that this run does not train")}
-    assert ">0.874<" in further["kd-T1-a0.3"][1]
+    assert ">0.874<" in further["grid@temperature=1,alpha=0.3"][1]
 
 
 def test_synthetic_data_is_stamped_everywhere(synthetic):
@@ -312,7 +312,7 @@ def test_published_table_is_that_of_the_paper():
     table = {(row.stage, row.metric): row.value for row in rows}
     assert table["teacher", "accuracy@0.5"] == 0.905
     assert table["kd", "specificity@0.5"] == 0.936
-    assert table["kd-T7-a0.7", "macro_f1@0.5"] == 0.8
+    assert table["grid@temperature=7,alpha=0.7", "macro_f1@0.5"] == 0.8
     assert table["student", "parameters"] == 43300
     # Song et al. 2023, Table II: the sum of each row over its ten models, in per cent.
     sums = {

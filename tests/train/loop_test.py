@@ -181,9 +181,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path):
 def test_non_finite_loss_stops_with_the_place(tmp_path):
     data = make_data()
     bad = data._replace(inputs=data.inputs.at[11].set(jnp.nan))
-    with pytest.raises(
-        UserError, match=r"not finite at epoch 1, step \d of 4 .*not finite either.*non-finite"
-    ):
+    with pytest.raises(UserError, match=r"not finite at epoch 1, step \d of 4 .*not finite either.*non-finite"):
         fit(tmp_path, data=bad)
     with np.load(tmp_path / "non-finite.npz") as saved:
         assert 11 in saved["index"]  # the batch that it was

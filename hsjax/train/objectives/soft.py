@@ -31,10 +31,11 @@ class Soft(enum.Enum):
     ) -> Float[Array, ""]:
         """Of a batch: mean by weight of the examples' losses, or the batch's own where it has no such parts."""
         temperature = hp["temperature"]
+        # Of padding they reach no value, but by 0 * NaN a gradient.
+        logits, teacher = masked.shown(logits, batch.mask), masked.shown(teacher, batch.mask)
         if self is Soft.DIST:
             # Correlations over a batch have no weights of examples.
-            shown = masked.shown(logits, batch.mask)
-            return losses.dist(shown, teacher, batch.mask, temperature, hp["dist_beta"], hp["dist_gamma"])
+            return losses.dist(logits, teacher, batch.mask, temperature, hp["dist_beta"], hp["dist_gamma"])
         if self is Soft.DKD:
             values = losses.dkd(logits, batch.label, teacher, temperature, hp["dkd_alpha"], hp["dkd_beta"])
         else:

@@ -124,8 +124,6 @@ def test_a_teacher_of_more_dimensions_than_examples(rng):
     high = teacher @ basis.T
     high[4] = high[1]
     mask = jnp.array([1.0, 1, 1, 1, 1, 0])
-    low, turned = (
-        distillation.rkd_angle(jnp.asarray(student, jnp.float32), jnp.asarray(one, jnp.float32), mask)
-        for one in (teacher, high)
-    )
+    student = jnp.asarray(student, jnp.float32)
+    low, turned = (distillation.rkd_angle(student, jnp.asarray(one, jnp.float32), mask) for one in (teacher, high))
     np.testing.assert_allclose(turned, low, rtol=1e-5)
