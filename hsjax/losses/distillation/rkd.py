@@ -59,7 +59,8 @@ def rkd_angle(
     """
     student, teacher, among = _checked(student, teacher, mask)
     triples = among[:, :, None] * among[:, None, :] * among[None, :, :]
-    theirs = _cosines(_coordinates(teacher)) * _distinct(teacher)
+    # Coordinates of duplicates differ by rounding, which has a direction, too.
+    theirs = _cosines(_coordinates(teacher), rounding=30 * float(jnp.finfo(teacher.dtype).eps))
     return masked.mean(optax.losses.huber_loss(_cosines(student), theirs), triples)
 
 
@@ -96,13 +97,15 @@ def _coordinates(values: Float[Array, "batch dims"]) -> Float[Array, "batch fewe
     return jnp.linalg.qr(values.T, mode="r").T
 
 
-def _distinct(values: Float[Array, "batch dims"]) -> Float[Array, "batch batch batch"]:
-    """1 where neither direction from the first example is towards a duplicate of it, where rounding would be one."""
-    apart = jnp.any(values[:, None] != values[None, :], -1).astype(values.dtype)
-    return apart[:, :, None] * apart[:, None, :]
+def _cosines(values: Float[Array, "batch dims"], rounding: float = 0.0) -> Float[Array, "batch batch batch"]:
+    """Cosine at the first example between the directions to the second and to the third.
 
-
-def _cosines(values: Float[Array, "batch dims"]) -> Float[Array, "batch batch batch"]:
-    """Cosine at the first example between the directions to the second and to the third."""
-    direction = masked.unit(values[None, :] - values[:, None])
+    Args:
+      values: `(batch, dims)`.
+      rounding: what counts as a duplicate: a distance of at most so much of the largest example's length.
+    """
+    difference = values[None, :] - values[:, None]
+    largest = jnp.max(jnp.sum(jnp.square(values), -1))
+    apart = jnp.sum(jnp.square(difference), -1, keepdims=True) > rounding**2 * largest
+    direction = masked.unit(difference) * apart.astype(values.dtype)
     return jnp.einsum("jid,jkd->jik", direction, direction, precision=lax.Precision.HIGHEST)
