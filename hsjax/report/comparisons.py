@@ -46,7 +46,7 @@ def published(run: Run) -> html.Section | None:
             ["stage", "figure", "published", *(f"ours, {protocol}" for protocol in run.protocols)],
             [
                 [
-                    row.stage,
+                    stage(row.stage),
                     wording.metric(row.metric),
                     _published(row),
                     *(_ours(run, row, name) for name in run.protocols),
@@ -66,8 +66,8 @@ def _further(rows: list[ResultRow]) -> Markup:
         "Published figures of settings that this run does not train.",
         ["stage", *map(wording.metric, metrics)],
         [
-            [stage, *(_published(by_figure[stage, name]) if (stage, name) in by_figure else NONE for name in metrics)]
-            for stage in dict.fromkeys(row.stage for row in rows)
+            [stage(of), *(_published(by_figure[of, name]) if (of, name) in by_figure else NONE for name in metrics)]
+            for of in dict.fromkeys(row.stage for row in rows)
         ],
     )
 

@@ -19,15 +19,18 @@ HURRY = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
-OBJECTIVES = ("supervised", "distil", "views", "moco", "byol")
+# Every collective that waits for the other devices holds one of XLA's threads, of which there are no more than cores or
+# devices unless NPROC asks for them: when several wait at once, the one they wait for finds none.
+THREADS = "64"
+WAITING = "--xla_cpu_collective_call_terminate_timeout_seconds=300"
 SEVERAL = ("eight", "pair")
-PATIENCE = 600  # seconds
+PATIENCE = 1500  # seconds, of a machine that does other work too
 
 
 def start(out, role, devices, *process):
-    flags = f"{HURRY} --xla_force_host_platform_device_count={devices}"
+    flags = f"{HURRY} {WAITING} --xla_force_host_platform_device_count={devices}"
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths, "NPROC": THREADS}
     out.mkdir(exist_ok=True)
     command = [sys.executable, str(WORKER), str(out), role, *map(str, process)]
     with (out / f"{role}-{process[0] if process else 0}.txt").open("w") as said:
@@ -95,7 +98,7 @@ def assert_close(got, want, tolerance, floor=1e-15):
 
 
 @pytest.mark.parametrize("layout", SEVERAL)
-@pytest.mark.parametrize("objective", OBJECTIVES[:3])
+@pytest.mark.parametrize("objective", ["supervised", "views"])
 def test_gradients_of_a_batch_with_padding_are_those_of_one_device(left, objective, layout):
     want, got = (part(left[name], f"gradients/{objective}") for name in ("one", layout))
     gradient = [name for name in want if name.startswith("['gradient']")]
@@ -107,7 +110,7 @@ def test_gradients_of_a_batch_with_padding_are_those_of_one_device(left, objecti
 
 
 @pytest.mark.parametrize(
-    ("layout", "objective"), [*itertools.product(SEVERAL, OBJECTIVES[:3]), ("eight", "moco"), ("eight", "byol")]
+    ("layout", "objective"), [*itertools.product(SEVERAL, ["distil", "views"]), ("eight", "moco"), ("eight", "byol")]
 )
 def test_fifty_steps_in_float64_are_those_of_one_device(left, objective, layout):
     want = part(left["one"], f"steps/{objective}")
@@ -116,21 +119,19 @@ def test_fifty_steps_in_float64_are_those_of_one_device(left, objective, layout)
     assert_close(part(left[layout], f"steps/{objective}"), want, 1e-9)
 
 
-@pytest.mark.parametrize("layout", SEVERAL)
-@pytest.mark.parametrize("way", ["steps", "scan", "streamed"])
-def test_whole_trainings_are_those_of_one_device(left, way, layout):
-    want = part(left["one"], "fit/steps")
-    assert_close(part(left[layout], f"fit/{way}"), want, 1e-9)
-    assert_close(part(left["one"], f"fit/{way}"), want, 1e-9)
-
-
 @pytest.mark.parametrize(
-    ("layout", "name", "count"), [("eight", "members", 4), ("eight", "members-scan", 4), ("pair", "members", 2)]
+    ("layout", "way"),
+    [("one", "streamed"), *itertools.product(SEVERAL, ["steps", "streamed"]), ("eight", "scan")],
 )
-def test_members_over_devices_are_single_runs(left, layout, name, count):
+def test_whole_trainings_are_those_of_one_device(left, way, layout):
+    assert_close(part(left[layout], f"fit/{way}"), part(left["one"], "fit/steps"), 1e-9)
+
+
+@pytest.mark.parametrize(("layout", "count"), [("eight", 4), ("pair", 2)])
+def test_members_over_devices_are_single_runs(left, layout, count):
     for number in range(count):
         want = part(left["one"], f"members/{number}" if number else "fit/steps")
-        assert_close(part(left[layout], f"{name}/{number}"), want, 1e-9)
+        assert_close(part(left[layout], f"members/{number}"), want, 1e-9)
 
 
 @pytest.mark.parametrize("change", ["fewer", "more"])

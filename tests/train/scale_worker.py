@@ -31,8 +31,10 @@ from hsjax.types import Batch, UserError
 # 40 examples in batches of 16: of the last batch half is padding, and so are all the examples of some devices.
 SIZE, BATCH, SHAPE, CLASSES = 40, 16, (6, 8), 3
 STEPS, EPOCHS = 50, 3
-# Those with a target network are compiled once less, and not by every process: what is new in them is memory alone.
-MOST = ("supervised", "distil", "views")
+# Compiling takes nearly all the time, so not everything is computed in both precisions and by every layout.
+IN_FLOAT32 = ("supervised", "views")
+IN_FLOAT64 = ("distil", "views", "moco", "byol")
+BY_PROCESSES = ("distil", "views")
 HINTS = (HintLoss.SIMILARITY, HintLoss.RKD_DISTANCE, HintLoss.RKD_ANGLE, HintLoss.CRD, HintLoss.FITNET)
 VIEWS = Views(
     features=(
@@ -68,7 +70,7 @@ def objectives():
     hints = tuple(map(Hint, HINTS))
     return {
         "supervised": Supervised(mix=True),
-        "distil": Distil(hints=hints, teachers=(network(6),)),
+        "distil": Distil(mix=True, hints=hints, teachers=(network(6),)),
         "views": Several(Contrastive.VICREG, (8, 4), views=VIEWS),
         "moco": Contrast(Contrastive.MOCO, (8, 4), queue=24, views=VIEWS),
         "byol": Contrast(Contrastive.BYOL, (8, 4), 8, views=VIEWS),
@@ -128,10 +130,12 @@ def by_objective(layout, dtype, keep):
     data = layout.everywhere(examples(dtype))
     key = layout.everywhere(jax.random.key(5))
     order = layout.everywhere(epoch_order(jax.random.key(3), 1, size=SIZE, batch_size=BATCH))
-    for name, objective in objectives().items():
-        if name not in MOST and (dtype == jnp.float32 or jax.process_count() > 1):
-            continue
-        its = learner(objective)
+    if dtype == jnp.float32:
+        names = IN_FLOAT32
+    else:
+        names = IN_FLOAT64 if jax.process_count() == 1 else BY_PROCESSES
+    for name in names:
+        its = learner(objectives()[name])
         # A step of `views` is that of four losses.
         hparams = layout.everywhere(constants(3e-4 if name == "views" else 0.03))
         fixed, state = layout.everywhere(common(its, dtype))
@@ -141,8 +145,8 @@ def by_objective(layout, dtype, keep):
         take, losses = dispatch.compiled("one_step"), []
         for _ in range(STEPS):
             state, metrics = take(its, layout, state, fixed, data, order, hparams, key)
-            losses.append(metrics["loss"])
-        keep(f"steps/{name}", {"state": state, "loss": np.array(jax.device_get(losses))})
+            losses.append(float(metrics["loss"]))
+        keep(f"steps/{name}", {"state": state, "loss": np.array(losses)})
 
 
 def reshaped(windows):
@@ -237,7 +241,8 @@ def trainings(layout, out, keep):
     # validation.
     first = -(-SIZE // BATCH)
     keep("compiled", {"later": np.array(after[first] - after[1] + len(compiled) - after[first + 1])})
-    keep("fit/scan", fit(on_device, out / "scan", train.Dispatch.SCAN, layout))
+    if layout.data == 8:
+        keep("fit/scan", fit(on_device, out / "scan", train.Dispatch.SCAN, layout))
     keep("fit/streamed", fit(streamed, out / "streamed", layout=layout))
     inputs = streamed.data.inputs
     windows = inputs.windows.copy()
@@ -253,7 +258,7 @@ def trainings(layout, out, keep):
             keep(f"bad/{name}", {"said": np.array(str(error))})
 
 
-def members(layout, count, out, keep, way=train.Dispatch.STEPS):
+def members(layout, count, out, keep, way):
     """Members over devices."""
     on_device, _ = sources()
     several = [member(number, out) for number in range(count)]
@@ -289,14 +294,13 @@ def main(out, role, process=0, processes=1, port=0):
             for number in range(1, 4):
                 keep(f"members/{number}", fit(on_device, out / "alone" / str(number), number=number))
         elif processes == 1:
-            members(train.Layout.over(devices, 4), 4, out / "members", keep)
-            members(train.Layout.over(devices, 4), 4, out / "members-scan", keep, train.Dispatch.SCAN)
+            members(train.Layout.over(devices, 4), 4, out / "members", keep, train.Dispatch.SCAN)
             one = train.Layout()
             for name, before, after in (("fewer", layout, one), ("more", one, layout)):
                 interrupted(on_device, out / name, layout=before)
                 keep(f"fit/{name}", fit(on_device, out / name, layout=after))
         else:
-            members(train.Layout.over(devices, 2), 2, out / "members", keep)
+            members(train.Layout.over(devices, 2), 2, out / "members", keep, train.Dispatch.STEPS)
     else:
         jax.config.update("jax_enable_x64", True)
         on_device, _ = sources()
