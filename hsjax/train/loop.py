@@ -112,6 +112,7 @@ def fit(
     best = jax.tree.map(jnp.copy, learner.result(state))
     kept = Kept(state, best, *map(np.asarray, (np.float32(-np.inf), np.int32(0), np.int32(0))))
 
+    directory.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(directory / "checkpoints")
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored

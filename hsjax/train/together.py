@@ -114,6 +114,8 @@ def fit_together(
     zeros = np.zeros(count, np.int32)
     best = jax.tree.map(jnp.copy, learner.result(state))
     kept = _Kept(state, best, np.full(count, -np.inf, np.float32), zeros, zeros, zeros, np.asarray(0, np.int32))
+    for folder in (directory, *(member.directory for member in members)):
+        folder.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(directory / "checkpoints")
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored
