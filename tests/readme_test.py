@@ -225,3 +225,39 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
 def test_the_readme_counts_the_networks():
     assert len(MODELS) == 22
     assert "Twenty-two networks by name" in README
+
+
+def test_the_table_of_losses_is_that_of_the_committed_run():
+    found = rows(RESULTS.parent / "distillation-physionet2016.csv")
+
+    def of(stage: str, metric: str) -> list[dict[str, str]]:
+        return [row for row in found if (row["stage"], row["metric"], row["unit"]) == (stage, metric, "recording")]
+
+    def over_seeds(stage: str, metric: str) -> str:
+        values = [float(row["value"]) for row in of(stage, metric) if row["seed"] in ("0", "1", "2")]
+        assert len(values) == 3
+        return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+    def difference(stage: str, metric: str) -> str:
+        (row,) = of(f"{stage} - student", f"difference:{metric}")
+        value, low, high = (f"{float(row[name]):+.3f}" for name in ("value", "low", "high"))
+        return f"{value} ({low} to {high})"
+
+    stages = dict.fromkeys(row["stage"] for row in found if " - " not in row["stage"])
+    for stage in stages:
+        cells = [over_seeds(stage, metric) for metric in ("auroc", "macc")]
+        cells += ["-", "-"] if stage in ("teacher", "student") else [difference(stage, m) for m in ("auroc", "macc")]
+        assert f"| {stage} | {' | '.join(cells)} |" in README
+    assert len(stages) == 15
+
+
+def test_the_figures_of_the_grid_are_those_of_the_committed_run():
+    found = rows(RESULTS.parent / "grid-physionet2016.csv")
+    text = " ".join(README.split())
+    for stage in ("grid@temperature=1,alpha=0.3", "student", "grid@temperature=7,alpha=0.1"):
+        values = [
+            float(row["value"]) for row in found
+            if (row["stage"], row["metric"], row["unit"]) == (stage, "auroc", "recording") and row["seed"] != "mean"
+        ]  # fmt: skip
+        assert f"{np.mean(values):.3f} (" in text
+        assert f"{min(values):.3f} to {max(values):.3f})" in text
