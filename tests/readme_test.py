@@ -214,7 +214,7 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
             continue
         ratio, low, high = (float(row[key]) for key in ("ratio", "ratio_low", "ratio_high"))
         found[row["work"].split(", batch")[0], row["peer"]] = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-    table = README.split("## Networks")[1].split("## Signals")[0]
+    table = README.split("## Networks")[1].split("## Training")[0]
     shown = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert {name for name, *_ in shown} == set(names)
     for name, default, channels_last in shown:
