@@ -148,7 +148,7 @@ class Streamed:
         return iter(grain.MapDataset.source(part).to_iter_dataset(options).map(self._on_device))
 
     def _on_device(self, batch: Batch) -> Batch:
-        return batch._replace(inputs=self.data.inputs.features(batch.inputs))
+        return jax.device_put(batch._replace(inputs=self.data.inputs.features(batch.inputs)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,10 +99,9 @@ def test_frozen_parts_stay_bit_for_bit_and_the_rest_moves(rule):
         assert found == ({True: 4, False: 4} if collection == "params" else {True: 2, False: 2})
 
 
-@pytest.mark.parametrize("rule", list(train.Rule))
-def test_the_optimiser_remembers_nothing_of_what_is_frozen(rule):
+@pytest.mark.parametrize(("rule", "moments"), [(train.Rule.SGD, 1), (train.Rule.ADAM, 2), (train.Rule.LION, 1)])
+def test_the_optimiser_remembers_nothing_of_what_is_frozen(rule, moments):
     learner = make_learner(FROZEN, rule)
-    moments = {train.Rule.SGD: 1, train.Rule.ADAM: 2, train.Rule.ADAMW: 2}[rule]
     trained = [path for path in leaves(drawn()["params"]) if not is_frozen(path, FROZEN)]
     state = jax.eval_shape(
         lambda: learner.init(jax.random.key(0), jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32), HPARAMS)
