@@ -212,6 +212,11 @@ def _runner(source: Source, dispatch: Dispatch, layout: Layout, threads: Threads
             "an epoch as one program needs its examples on the device: set config.dispatch=steps, or "
             "config.data.placement=device"
         )
+    elif source.processes != jax.process_count():
+        raise UserError(
+            f"the examples are divided among {source.processes} processes, but {jax.process_count()} train: "
+            "leave out the source's process_count"
+        )
     else:
         run = _stream_epoch
     return functools.partial(run, source, layout, threads)

@@ -188,7 +188,7 @@ def test_what_cannot_be_done_with_a_stream_is_said(both, tmp_path):
     _, streamed, validation = both
     with pytest.raises(UserError, match=r"dispatch=steps, or config\.data\.placement=device"):
         fit(tmp_path, streamed, validation, dispatch=train.Dispatch.SCAN)
-    with pytest.raises(UserError, match="not averaged over processes, of which there are 2"):
+    with pytest.raises(UserError, match="divided among 2 processes, but 1 train"):
         fit(tmp_path, train.Streamed(streamed.data, 0, 2), validation)
 
 

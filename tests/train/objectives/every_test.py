@@ -16,11 +16,14 @@ from hsjax.train import dispatch, loop
 from tests.train.objectives import toys
 from tests.train.objectives.toys import EVERY, HPARAMS, HURRY, SIZE
 
-EXAMPLES = 3 * SIZE + 3
+EXAMPLES = 3 * SIZE + 6
 LAYOUT = train.Layout()
 
 # What follows the weights in every step, whatever the batch.
 FOLLOWING = ("teacher", "target")
+
+# Of plain gradient descent, where the gradients at the beginning are large.
+RATES = {"contrast vicreg": 0.003}
 
 # The step's guards by objective, each of which raises if its step is traced a second time.
 guards = {}
@@ -89,7 +92,7 @@ def data_of(name: str, last: float = 0.5):
 @functools.cache
 def begun(name: str):
     """A learner and its state after a first step, so that queues and memories hold something."""
-    learner, state = toys.start(EVERY[name])
+    learner, state = toys.start(EVERY[name], examples=EXAMPLES)
     return learner, *take(learner, state._replace(fixed={}), state.fixed, data_of(name), range(8, 16))[:1], state.fixed
 
 
@@ -156,9 +159,9 @@ def test_a_whole_run_compiles_nothing_after_its_first_epoch_and_the_loss_falls(n
         )  # fmt: skip
 
     fit(1, 1, temperature=3.0, mixup=0.2, positive_weight=2.0)
-    fit(0, 10, learning_rate=0.1)
+    fit(0, 16, learning_rate=RATES.get(name, 0.1))
     assert counts[1] == counts[-1], "a later epoch was compiled anew"
     chex.assert_trees_all_equal(fixed, before)
     losses = [row["train"]["loss"] for row in train.read_log(tmp_path / "metrics.jsonl")]
     # Queues and memories are empty at first, and what is easy is no loss.
-    assert np.mean(losses[-3:]) < np.mean(losses[1:3]), losses
+    assert np.mean(losses[-4:]) < np.mean(losses[1:5]), losses

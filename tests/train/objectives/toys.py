@@ -96,14 +96,16 @@ def sgd(**settings) -> train.Optimizer:
     return train.Optimizer(**plain | settings)
 
 
-def start(objective: train.Objective, network: Network = STUDENT, averages: bool = False, hparams=HPARAMS, **settings):
+def start(
+    objective: train.Objective, network: Network = STUDENT, averages: bool = False, examples: int = 64, **settings
+):
     """A learner and its state before the first step, from `drawn` weights; teachers with theirs where it has some."""
     learner = train.Learner(network, objective, sgd(**settings), averages)
     teachers = tuple(variables(one, 1 + number) for number, one in enumerate(getattr(objective, "teachers", ())))
     fixed = {train.TEACHERS: teachers} if teachers else {}
 
     def init(ours):
-        return learner.init(jax.random.key(0), EXAMPLE, hparams, lambda _: ours, fixed, examples=64)
+        return learner.init(jax.random.key(0), EXAMPLE, HPARAMS, lambda _: ours, fixed, examples)
 
     return learner, hurried(init)(variables(network))
 
