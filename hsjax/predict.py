@@ -5,6 +5,7 @@ Runs on the device: NumPy, an audio decoder and the model's runtime, no jax, fla
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -16,7 +17,7 @@ from jaxtyping import Float
 
 from hsjax import runtime
 from hsjax.data import audio
-from hsjax.runtime import sidecar
+from hsjax.runtime import isolated, sidecar
 from hsjax.types import UserError
 
 _FAILED_FILES, _BAD_MODEL = 1, 2
@@ -153,21 +154,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if flags.threads < 1:
         parser.error("--threads has to be at least 1")
-    try:
-        predictor = Predictor(flags.model, flags.threads)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return _BAD_MODEL
     failed = False
-    for file in flags.files:
+    with isolated.Isolated() as apart:
         try:
-            line = {"file": str(file), **dataclasses.asdict(predictor.file(file))}
+            apart.call(_load, flags.model, flags.threads)
         except UserError as error:
-            line = {"file": str(file), "error": str(error)}
-            failed = True
-        print(json.dumps(line), flush=True)
+            print(_told(error, flags.model), file=sys.stderr)
+            return _BAD_MODEL
+        for file in flags.files:
+            try:
+                line = {"file": str(file), **dataclasses.asdict(apart.call(_file, flags.model, flags.threads, file))}
+            except UserError as error:
+                line = {"file": str(file), "error": _told(error, flags.model)}
+                failed = True
+            print(json.dumps(line), flush=True)
     return _FAILED_FILES if failed else 0
 
 
+# What `main` has done in a process of its own, because a model or a recording of unknown origin may end that process.
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(model: pathlib.Path, threads: int) -> Predictor:
+    return Predictor(model, threads)
+
+
+def _load(model: pathlib.Path, threads: int) -> None:
+    _loaded(model, threads)
+
+
+def _file(model: pathlib.Path, threads: int, file: pathlib.Path) -> Prediction:
+    return _loaded(model, threads).file(file)
+
+
+def _told(error: UserError, model: pathlib.Path) -> str:
+    if isinstance(error, isolated.Died):
+        return f"the process that ran {model} {error.how}: the file is damaged or made to do harm, export it again"
+    return str(error)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    from hsjax import predict  # by this name the other process finds what it is to call
+
+    sys.exit(predict.main())

@@ -3,10 +3,12 @@ import json
 import subprocess
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 import scipy.special
 import soundfile
+from ai_edge_litert import schema_py_generated as schema
 
 from hsjax import predict, runtime
 from hsjax.export import tflite
@@ -214,6 +216,50 @@ def test_one_line_a_file_and_the_good_go_on(folder):
     assert command(folder / MODELS[1], good)[0] == 0
 
 
+def harmful(model):
+    """A TFLite file in which the first result is to be written over a constant, in memory that cannot be written to."""
+    graph = schema.ModelT.InitFromPackedBuf(model, 0)
+    (subgraph,) = graph.subgraphs
+    constants = (t.buffer for t in subgraph.tensors if graph.buffers[t.buffer].data is not None)
+    largest = max(constants, key=lambda buffer: len(graph.buffers[buffer].data))
+    subgraph.tensors[subgraph.operators[0].outputs[0]].buffer = largest
+    builder = flatbuffers.Builder()
+    builder.Finish(graph.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_a_model_that_crashes_its_runtime_is_an_error_for_every_file(folder):
+    model, sound = folder / MODELS[0], folder / "sound.wav"
+    soundfile.write(sound, tone(1, RATE, 0.6), RATE)
+    weights = np.ones((WINDOW, 2), np.float32)
+    model.write_bytes(harmful(tflite.float32(lambda samples: (samples * samples) @ weights, (1, WINDOW))))
+    describe(folder)
+    code, lines, errors = command(model, sound, sound)
+    assert (code, errors) == (1, "")
+    told = "was killed by SIGSEGV: the file is damaged or made to do harm, export it again"
+    assert [line["error"] for line in lines] == [f"the process that ran {model} {told}"] * 2
+
+
+def test_a_recording_that_crashes_the_process_does_not_take_the_others_along(folder):
+    files = [folder / name for name in ("good.wav", "bad.wav", "last.wav")]
+    for file in files:
+        soundfile.write(file, tone(1, RATE, 0.6), RATE)
+    program = f"""
+import os, signal, sys
+from hsjax import predict
+whole = predict.Predictor.file
+def file(self, path):
+    return os.kill(os.getpid(), signal.SIGABRT) if path.name == "bad.wav" else whole(self, path)
+predict.Predictor.file = file
+sys.exit(predict.main({list(map(str, (folder / MODELS[1], *files)))}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "was killed by SIGABRT" in lines[1]["error"]
+    assert [line.get("label") for line in lines] == ["loud", None, "loud"]
+
+
 def test_a_model_that_cannot_be_used_is_exit_code_2(folder, capsys):
     model = folder / MODELS[1]
     model.write_bytes(model.read_bytes()[:1000])
@@ -230,9 +276,10 @@ def test_predict_imports_no_training_library(folder):
     sound = folder / "sound.wav"
     soundfile.write(sound, tone(1, 4000, 0.6), 4000)
     code = f"""
-import sys
+import pathlib, sys
 from hsjax import predict
 assert predict.main([{str(folder / MODELS[1])!r}, {str(sound)!r}]) == 0
+predict.Predictor(pathlib.Path({str(folder / MODELS[1])!r})).file(pathlib.Path({str(sound)!r}))
 heavy = {{"jax", "jaxlib", "flax", "tensorflow", "scipy", "onnx", "matplotlib", "orbax"}} & set(sys.modules)
 assert not heavy, heavy
 """

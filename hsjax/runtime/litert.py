@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int
 
 from hsjax.runtime import matrix_tiles, quiet
 from hsjax.runtime.session import Kernels, Session
@@ -20,19 +20,27 @@ CUSTOM = "CUSTOM"
 
 @dataclasses.dataclass(frozen=True)
 class Quantisation:
-    """int8 numbers for real ones: `real = scale * (int8 - zero_point)` (TFLite's quantisation specification)."""
+    """int8 or int16 for real numbers: `real = scale * (integer - zero_point)` (TFLite's quantisation specification).
+
+    Attributes:
+      scale: of one step.
+      zero_point: the integer that stands for 0.
+      dtype: of the integers.
+    """
 
     scale: float
     zero_point: int
+    dtype: type[np.integer] = np.int8
 
-    def quantise(self, real: Float[np.ndarray, "*shape"]) -> Int8[np.ndarray, "*shape"]:
-        """The nearest int8, halves away from zero as in TFLite's own QUANTIZE, saturating at both ends."""
+    def quantise(self, real: Float[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+        """The nearest integer, halves away from zero as in TFLite's own QUANTIZE, saturating at both ends."""
         steps = real / np.float32(self.scale)
         rounded = np.trunc(steps + np.copysign(np.float32(0.5), steps)) + np.float32(self.zero_point)
-        return np.clip(rounded, -128, 127).astype(np.int8)
+        ends = np.iinfo(self.dtype)
+        return np.clip(rounded, ends.min, ends.max).astype(self.dtype)
 
-    def dequantise(self, quantised: Int8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """The real numbers that the int8 ones stand for, float32."""
+    def dequantise(self, quantised: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """The real numbers that the integers stand for, float32."""
         return np.float32(self.scale) * (quantised.astype(np.float32) - np.float32(self.zero_point))
 
 
@@ -40,9 +48,12 @@ class LiteRTSession(Session):
     """A `.tflite` file."""
 
     def __init__(self, path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType):
-        self._interpreter = _interpreter(path, threads, kernels, library)
-        source = _only(self._interpreter.get_input_details(), path, "inputs")
-        target = _only(self._interpreter.get_output_details(), path, "outputs")
+        try:
+            self._interpreter = _interpreter(path, threads, kernels, library)
+            source = _only(self._interpreter.get_input_details(), path, "inputs")
+            target = _only(self._interpreter.get_output_details(), path, "outputs")
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(path, error) from error
         self._input, self._output = source["index"], target["index"]
         self._input_quantisation = _quantisation(source, path)
         self._output_quantisation = _quantisation(target, path)
@@ -53,9 +64,12 @@ class LiteRTSession(Session):
         self._interpreter.set_tensor(self._input, quantisation.quantise(batch) if quantisation else batch)
 
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
-        self._set(batch)
-        self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output)
+        try:
+            self._set(batch)
+            self._interpreter.invoke()
+            output = self._interpreter.get_tensor(self._output)
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(self.path, error) from error
         return self._output_quantisation.dequantise(output) if self._output_quantisation else output
 
     def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
@@ -68,16 +82,18 @@ def _interpreter(path: pathlib.Path, threads: int, kernels: Kernels, library: ty
     resolvers = library.OpResolverType
     resolver = resolvers.BUILTIN_REF if kernels is Kernels.REFERENCE else resolvers.AUTO
     tiles = contextlib.nullcontext() if kernels is Kernels.AUTO else matrix_tiles.refused()
-    try:
-        with tiles, quiet.native_stderr():
-            interpreter = library.Interpreter(
-                model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
-            )
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} cannot be run by LiteRT, export it again: {reason}") from error
+    with tiles, quiet.native_stderr():
+        interpreter = library.Interpreter(
+            model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+        )
+        interpreter.allocate_tensors()
     return interpreter
+
+
+def _refusal(path: pathlib.Path, error: Exception) -> UserError:
+    """What LiteRT objects to in a file."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(f"{path} cannot be run by LiteRT, export it again: {reason}")
 
 
 def _only(details: list[dict[str, Any]], path: pathlib.Path, what: str) -> dict[str, Any]:
@@ -87,13 +103,14 @@ def _only(details: list[dict[str, Any]], path: pathlib.Path, what: str) -> dict[
 
 
 def _quantisation(detail: dict[str, Any], path: pathlib.Path) -> Quantisation | None:
-    """How int8 values stand for real ones, None for float32."""
-    if detail["dtype"] == np.float32:
+    """How integers stand for real numbers, None for float32."""
+    dtype = np.dtype(detail["dtype"])
+    if dtype == np.float32:
         return None
     scale, zero_point = detail["quantization"]
-    if detail["dtype"] != np.int8 or not scale > 0:
-        raise UserError(f"{path} has a {np.dtype(detail['dtype'])} input or output; only float32 and int8 are run")
-    return Quantisation(float(scale), int(zero_point))
+    if dtype not in (np.int8, np.int16) or not 0 < scale < np.inf:
+        raise UserError(f"{path} has a {dtype} input or output; only float32, int8 and int16 are run")
+    return Quantisation(float(scale), int(zero_point), dtype.type)
 
 
 def operators(model: bytes) -> tuple[str, ...]:

@@ -24,10 +24,12 @@ class ONNXSession(Session):
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"],
+                enable_fallback=False,  # to the same provider once more, with a message on standard output
+            )  # fmt: skip
         except Exception as error:  # its errors share no base class of their own
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{path} cannot be run by ONNX Runtime, export it again: {reason}") from error
+            raise _refusal(path, error) from error
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise UserError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; only one of each is run")
@@ -38,7 +40,10 @@ class ONNXSession(Session):
         super().__init__(path, _shape(inputs[0]), _shape(outputs[0]), np.dtype(np.float32))
 
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
-        return self._session.run([self._output], {self._input: batch})[0]
+        try:
+            return self._session.run([self._output], {self._input: batch})[0]
+        except Exception as error:  # as above
+            raise _refusal(self.path, error) from error
 
     def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
         """As in Session."""
@@ -46,6 +51,12 @@ class ONNXSession(Session):
         binding.bind_cpu_input(self._input, batch)
         binding.bind_output(self._output)
         return lambda: self._session.run_with_iobinding(binding)
+
+
+def _refusal(path: pathlib.Path, error: Exception) -> UserError:
+    """What ONNX Runtime objects to in a file."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(f"{path} cannot be run by ONNX Runtime, export it again: {reason}")
 
 
 def _shape(end: Any) -> list[int | None]:

@@ -41,7 +41,7 @@ class Session(abc.ABC):
       batch: how many examples the file takes at once: 1, or None for any number.
       input_shape: of one example.
       output_shape: of what one example gives.
-      input_dtype: what the file itself takes, float32 or int8; `run` takes float32 in either case.
+      input_dtype: what the file itself takes, float32, int8 or int16; `run` takes float32 in any case.
     """
 
     def __init__(
@@ -68,20 +68,28 @@ class Session(abc.ABC):
         """The model's outputs.
 
         Args:
-          batch: `(n, *input_shape)`, any n. The int8 inputs and outputs of a quantised file are converted here.
+          batch: `(n, *input_shape)`, any n. The integers of a quantised file are converted here.
 
         Returns:
           float32, `(n, *output_shape)`.
 
         Raises:
-          UserError: examples of another shape than the model's.
+          UserError: examples of another shape than the model's, or the runtime cannot run the file after all.
         """
         if batch.shape[1:] != self.input_shape:
             raise UserError(f"{self.path} takes examples of shape {self.input_shape}, not {batch.shape[1:]}")
         batch = np.ascontiguousarray(batch, np.float32)
         size = self.batch or _CHUNK
-        outputs = [self._run(batch[start : start + size]) for start in range(0, len(batch), size)]
+        outputs = [self._part(batch[start : start + size]) for start in range(0, len(batch), size)]
         return np.concatenate(outputs) if outputs else np.zeros((0, *self.output_shape), np.float32)
+
+    def _part(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+        outputs = self._run(batch)
+        if outputs.shape != (len(batch), *self.output_shape):
+            raise UserError(
+                f"{self.path} puts out shape {outputs.shape} for {len(batch)} examples, against its own word"
+            )
+        return outputs
 
     @abc.abstractmethod
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
