@@ -18,6 +18,7 @@ from hsjax.experiment import exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.export import gate
 from hsjax.export import models as exported
+from hsjax.micro import front_end_file
 from hsjax.predict import Predictor, decide
 from hsjax.runtime import Aggregation, Description, Kernels, quiet, sidecar
 from hsjax.types import Predictions, RunKey, UserError
@@ -107,6 +108,7 @@ def _export(context: Context, stage: ConfigDict, name: str, directory: pathlib.P
             calibration=calibration,
             description=_description(context, source),
         )
+        front_end_file.write(directory / exported.FRONT_END, _front_end_file(context, source))
         advance(1)
     checks, profiles = [], {}
     windows = _windows(context, source, split.test)
@@ -161,6 +163,13 @@ def _description(context: Context, source: _Source) -> Description:
         window=window,
         hop=hop,
         versions=versions,
+    )
+
+
+def _front_end_file(context: Context, source: _Source) -> front_end_file.FrontEndFile:
+    config = context.config
+    return front_end_file.FrontEndFile(
+        config.features, config.prepare.sample_rate, source.front_end.window, source.state
     )
 
 
