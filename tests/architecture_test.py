@@ -16,8 +16,8 @@ LINES = [
     {"types"},
     {"config", "progress"},
     {"data", "dsp", "models", "losses", "runtime"},
-    {"prepare", "features"},
-    {"train", "evaluate", "export", "predict"},
+    {"prepare", "features", "compress"},
+    {"train", "evaluate", "export", "micro", "predict"},
     {"bench"},
     {"report"},
     {"experiment", "segment"},
@@ -35,6 +35,7 @@ CONFINED = {
     "ai_edge_litert": {"runtime"},
     "onnxruntime": {"runtime"},
     "matplotlib": {"report"},
+    "tflite_micro": {"micro"},
 }
 NO_JAX = {"types", "config", "progress", "data", "runtime", "predict", "bench", "evaluate", "report", "launch"}
 

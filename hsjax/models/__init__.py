@@ -1,7 +1,7 @@
 """Networks: one family per file. The only room that imports flax."""
 
 from hsjax.models.layers import IDENTITY, Form, Precision, Quantiser
-from hsjax.models.network import Network, Variables, macs, parameter_count
+from hsjax.models.network import Network, Variables, factorisable, macs, parameter_count
 from hsjax.models.registry import MODELS, build, options
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Quantiser",
     "Variables",
     "build",
+    "factorisable",
     "macs",
     "options",
     "parameter_count",

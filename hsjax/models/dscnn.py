@@ -7,9 +7,14 @@ sigmoid's add and ReLU6. The first stage has the largest maps, so the stem has s
 13 x 101 MFCCs and 51 KB on 64 x 100 log-mel spectrograms.
 """
 
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from hsjax.models.channels import ChannelGroups
 from hsjax.models.layers import (
     EVALUATION,
     Activation,
@@ -27,7 +32,7 @@ from hsjax.models.layers import (
     global_average_pool,
     relu,
 )
-from hsjax.types import Outputs
+from hsjax.types import Outputs, UserError
 
 
 class DSCNN(nn.Module):
@@ -78,9 +83,35 @@ class DSCNN(nn.Module):
                     execution=self.execution, name=f"stage{stage}_block{block}",
                 )(x, phase)  # fmt: skip
             taps[f"stage{stage}"] = x
-        embedding = global_average_pool(x)
+        embedding = Activation(None, self.execution, name="pooled")(global_average_pool(x), phase)
         seen = Dropout(self.dropout, name="dropout")(embedding, phase)
         return Outputs(Dense(self.num_classes, execution=self.execution, name="logits")(seen), embedding, taps)
+
+    def channel_groups(self) -> ChannelGroups:
+        """`stem`, and the channels of each stage, `stage1` and so on.
+
+        Raises:
+          UserError: with squeeze-excite, whose hidden channels follow from those of the block.
+        """
+        if self.squeeze_excite:
+            raise UserError("channels can be taken out of a dscnn without squeeze_excite; set it to 0")
+        names, widths = self._groups(), (self.stem, *self.widths)
+        # The first block of a stage would add its input if it had as many channels.
+        apart = tuple((name, before) for before, name in itertools.pairwise(names) if name != before)
+        return ChannelGroups(dict(zip(names, widths, strict=True)), apart)
+
+    def with_channels(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Options for other numbers of channels."""
+        stem, *widths = (sizes[name] for name in self._groups())
+        return {"stem": stem, "widths": tuple(widths)}
+
+    def _groups(self) -> list[str]:
+        """Of the stem and of each stage; one whose first block adds its input is of one group with what is before."""
+        names = ["stem"]
+        for stage, (before, width) in enumerate(itertools.pairwise((self.stem, *self.widths)), 1):
+            adds = width == before and tuple(self.strides[stage - 1]) == (1, 1)
+            names.append(names[-1] if adds else f"stage{stage}")
+        return names
 
 
 class SeparableBlock(nn.Module):

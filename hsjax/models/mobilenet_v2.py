@@ -2,12 +2,13 @@
 
 import enum
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from hsjax.models.channels import ChannelGroups
 from hsjax.models.layers import (
     EVALUATION,
     Activation,
@@ -169,8 +170,11 @@ class MobileNetV2(nn.Module):
       channels: of the inputs that the stem is for; features of one channel stand for as many equal ones.
       variant: see there.
       dropout: before the linear layer (torchvision has 0.2, Keras none).
-      width: factor on all channels.
+      width: factor on all channels, which are then rounded to multiples of 8; 1 leaves them as they are.
       stages: what is between stem and head.
+      stem: channels of the first convolution.
+      last: channels of the head.
+      expanded: channels in between of every block; empty: the expansion of its stage times what comes in.
       execution: see there.
     """
 
@@ -180,31 +184,97 @@ class MobileNetV2(nn.Module):
     dropout: float = 0.0
     width: float = 1.0
     stages: tuple[Stage, ...] = STAGES
+    stem: int = 32
+    last: int = 1280
+    expanded: tuple[int, ...] = ()
     execution: Execution = Execution()
 
     @nn.compact
     def __call__(self, features: Float[Array, "batch coeffs frames *channels"], phase: Phase = EVALUATION) -> Outputs:
         """Logits; embedding is the mean of the 1280 last maps; taps are the maps after stem, stages and head."""
         layer = self.variant.layer(self.execution)
-        x = layer(make_divisible(32 * self.width), (3, 3), (2, 2), function=relu6, channels=self.channels, name="stem")(
-            as_maps(features), phase
-        )
+        x = layer(
+            self._scaled(self.stem), (3, 3), (2, 2), function=relu6, channels=self.channels, name="stem"
+        )(as_maps(features), phase)  # fmt: skip
         taps, block = {"stem": x}, 0
         for number, stage in enumerate(self.stages, 1):
-            width = make_divisible(stage.features * self.width)
             for repeat in range(stage.repeats):
-                block += 1
                 strides = (1, 1) if repeat else (stage.strides, stage.strides)
+                expanded = self.expanded[block] if self.expanded else stage.expansion * x.shape[-1]
+                block += 1
                 x = InvertedResidual(
-                    width, stage.expansion * x.shape[-1], strides=strides, layer=layer, execution=self.execution,
+                    self._scaled(stage.features), expanded, strides=strides, layer=layer, execution=self.execution,
                     name=f"block{block}",
                 )(x, phase)  # fmt: skip
             taps[f"stage{number}"] = x
-        # The last layer is not narrowed: "for multipliers less than one, we apply width multiplier to all layers except
-        # the very last convolutional layer".
-        last = make_divisible(1280 * max(self.width, 1.0))
-        taps["head"] = x = layer(last, (1, 1), function=relu6, name="head")(x, phase)
+        taps["head"] = x = layer(self._last, (1, 1), function=relu6, name="head")(x, phase)
         pooled = Activation(None, self.execution, name="pooled")(global_average_pool(x), phase)
         embedding = Dropout(self.dropout, name="dropout")(pooled, phase)
         logits = Dense(self.num_classes, kernel_init=SMALL_NORMAL, execution=self.execution, name="logits")
         return Outputs(logits(embedding), embedding, taps)
+
+    def channel_groups(self) -> ChannelGroups:
+        """`stem`, `stage1` and so on, what each block expands them to, `block2` and so on, and `head`."""
+        sizes, apart = {"stem": self._scaled(self.stem)}, []
+        for block in self._blocks():
+            if block.features not in sizes:
+                sizes[block.features] = self._scaled(self.stages[block.stage].features)
+                if block.strides == 1:
+                    apart.append((block.features, block.inputs))  # or the block would add its input
+            if block.expanded != block.inputs:
+                sizes[block.expanded] = block.width
+                apart.append((block.expanded, block.inputs))  # or it would not expand
+        return ChannelGroups(sizes | {"head": self._last}, tuple(apart))
+
+    def with_channels(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Options for other numbers of channels."""
+        blocks = self._blocks()
+        features = {block.stage: sizes[block.features] for block in blocks}
+        return {
+            "width": 1.0,
+            "stem": sizes["stem"],
+            "stages": tuple(stage._replace(features=features[number]) for number, stage in enumerate(self.stages)),
+            "expanded": tuple(sizes[block.expanded] for block in blocks),
+            "last": sizes["head"],
+        }
+
+    def _blocks(self) -> list["_Block"]:
+        blocks, channels, inputs = [], self._scaled(self.stem), "stem"
+        for number, stage in enumerate(self.stages):
+            features = self._scaled(stage.features)
+            for repeat in range(stage.repeats):
+                name, strides = f"block{len(blocks) + 1}", 1 if repeat else stage.strides
+                width = self.expanded[len(blocks)] if self.expanded else stage.expansion * channels
+                outputs = inputs if strides == 1 and features == channels else f"stage{number + 1}"
+                blocks.append(_Block(number, strides, inputs, name if width != channels else inputs, width, outputs))
+                channels, inputs = features, outputs
+        return blocks
+
+    def _scaled(self, channels: int) -> int:
+        return channels if self.width == 1 else make_divisible(channels * self.width)
+
+    @property
+    def _last(self) -> int:
+        # The last layer is not narrowed: "for multipliers less than one, we apply width multiplier to all layers except
+        # the very last convolutional layer".
+        return self.last if self.width <= 1 else make_divisible(self.last * self.width)
+
+
+class _Block(NamedTuple):
+    """Channels of a block.
+
+    Attributes:
+      stage: its number, from 0.
+      strides: in both directions.
+      inputs: the group of what comes in.
+      expanded: the group of what is in between.
+      width: how many these are.
+      features: the group of what goes out.
+    """
+
+    stage: int
+    strides: int
+    inputs: str
+    expanded: str
+    width: int
+    features: str

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array
 
-from hsjax.models.layers import Phase, Precision, is_frozen
+from hsjax.models import low_rank
+from hsjax.models.layers import EVALUATION, Phase, Precision, is_frozen
 from hsjax.types import Outputs, UserError
 
 Variables = dict[str, Any]
@@ -28,20 +29,26 @@ class Network:
         norm and dropout behave as in evaluation, and `trainable` is without them.
       precision: what `apply` computes in. Variables are float32 in any, and so are outputs and gradients; a file is
         exported from FLOAT32.
+      ranks: linear layers and 1x1 convolutions that are two, see `low_rank`.
     """
 
     module: nn.Module
     frozen: tuple[str, ...] = ()
     precision: Precision = Precision.FLOAT32
+    ranks: low_rank.Ranks = ()
 
     def init(self, key: Array, inputs: Any) -> Variables:
         """Fresh variables: `params`, and `batch_stats` where there is batch norm. `inputs` may be a shape."""
         sample = jnp.zeros(inputs.shape, inputs.dtype)
         if isinstance(key, jax.core.Tracer):
-            return dict(self.module.init(key, sample))
+            return self._initial(key, sample)
         # Random numbers take XLA's CPU compiler half a second a kernel if it is let to optimise what runs once.
         options = _UNOPTIMISED if jax.default_backend() == "cpu" else None
-        return dict(jax.jit(self.module.init, compiler_options=options)(key, sample))
+        return jax.jit(self._initial, compiler_options=options)(key, sample)
+
+    def _initial(self, key: Array, sample: Array) -> Variables:
+        with low_rank.in_two(self.ranks, EVALUATION):
+            return dict(self.module.init(key, sample))
 
     def apply(
         self,
@@ -64,7 +71,9 @@ class Network:
         phase = Phase(train, mask, self.frozen)
         half = self.precision is Precision.BFLOAT16
         seen, inputs = (_half(variables), inputs.astype(jnp.bfloat16)) if half else (variables, inputs)
-        outputs, updates = self.module.apply(seen, inputs, phase, rngs=rngs, mutable=mutable)
+        with low_rank.in_two(self.ranks, phase):
+            made: Any = self.module.apply(seen, inputs, phase, rngs=rngs, mutable=mutable)
+        outputs, updates = made
         if half:
             outputs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), outputs)
         kept = {name: value for name, value in variables.items() if name != "params"}
@@ -106,6 +115,19 @@ def _half(variables: Variables) -> Variables:
 def parameter_count(variables: Variables) -> int:
     """Number of trained scalars."""
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def factorisable(network: Network, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple[int, int]]:
+    """Inputs and features of every layer that can become two (see `low_rank`), by path; none that are two already.
+
+    Args:
+      network: in any form.
+      inputs: shape and dtype of one batch.
+    """
+    with low_rank.noted() as found:
+        jax.eval_shape(lambda key: network.init(key, inputs), jax.random.key(0))  # a new function is never cached
+    two = {path for path, _ in network.ranks}
+    return {path: sizes for path, sizes in found.items() if not {path, path.rpartition("/")[0]} & two}
 
 
 def macs(network: Network, inputs: jax.ShapeDtypeStruct) -> int:

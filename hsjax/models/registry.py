@@ -110,8 +110,9 @@ def _typed(what: str, value: Any, like: Any) -> Any:
         columns: Any = getattr(like, "_fields", None)
         if columns and len(value) != len(columns):
             raise UserError(f"{what} has a row {tuple(value)}; each row has {', '.join(columns)}")
-        # There may be more than by default; they are like the last.
-        items = [_typed(what, item, like[min(place, len(like) - 1)]) for place, item in enumerate(value)]
+        # There may be more than by default; they are like the last, and whole numbers where there is none.
+        kinds = like or (0,)
+        items = [_typed(what, item, kinds[min(place, len(kinds) - 1)]) for place, item in enumerate(value)]
         return type(like)(*items) if columns else tuple(items)
     for kind, accepted, wanted in _SCALARS:
         if isinstance(like, kind):

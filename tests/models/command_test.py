@@ -79,8 +79,8 @@ def test_list_names_every_network_with_parameters_and_options(capsys, monkeypatc
     monkeypatch.setattr(command, "MODELS", chosen)
     assert command.main(["list"]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^song-student +43,250$", text, re.MULTILINE)
-    assert re.search(r"^song-teacher +254,594$", text, re.MULTILINE)
+    assert re.search(r"^song-student +43,250 +widths=\(16,32\) hidden=16$", text, re.MULTILINE)
+    assert re.search(r"^song-teacher +254,594 +widths=\(32,64,128,128\)$", text, re.MULTILINE)
     assert command.main(["list", "--input", "2x3", "--csv"]) == 0
     assert "song-student,other input," in capsys.readouterr().out
 

@@ -58,7 +58,7 @@ def test_a_row_with_other_columns_is_an_error():
     [
         ("resnet51", {}, r"no network is called 'resnet51'; there are .*resnet18, .*resnet50, .*song-teacher"),
         ("dscnn", {"width": 3}, "dscnn has no option 'width'; it has channels, stem, .*padding"),
-        ("song-student", {"padding": "same"}, "song-student has no option 'padding'; it has none"),
+        ("song-student", {"padding": "same"}, "song-student has no option 'padding'; it has widths, hidden"),
         ("dscnn", {"execution": 1}, "dscnn has no option 'execution'; it has"),
         ("dscnn", {"parent": None}, "dscnn has no option 'parent'; it has"),
         ("resnet50", {"bottleneck": 1}, "bottleneck of resnet50 is 1; it must be True or False"),
@@ -82,8 +82,14 @@ def test_a_whole_number_is_a_number():
     assert module("efficientnetb0", width=np.int64(1)).width == 1
 
 
+def test_a_list_that_is_empty_by_default_is_of_whole_numbers():
+    assert module("mobilenetv2", expanded=[8, 16]).expanded == (8, 16)
+    with pytest.raises(UserError, match=r"expanded of mobilenetv2 is 1\.5; it must be a whole number"):
+        module("mobilenetv2", expanded=[8, 1.5])
+
+
 def test_options_are_those_of_the_family_with_the_name_s_own_defaults():
-    assert models.options("song-student") == {}
+    assert models.options("song-student") == {"widths": (16, 32), "hidden": 16}
     assert models.options("resnet18")["bottleneck"] is False
     assert models.options("resnet18")["variant"] is ResNetVariant.TORCHVISION
     assert models.options("resnet101")["blocks"] == (3, 4, 23, 3)
