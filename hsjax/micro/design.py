@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import ml_collections
 import numpy as np
 from jaxtyping import Float
 
@@ -77,7 +78,7 @@ def design(content: FrontEndFile) -> Design:
     """Of the front end that a file describes.
 
     Raises:
-      UserError: there is no C code for such a front end.
+      UserError: there is no C code for such a front end, or its settings contradict each other.
     """
     config = content.features
     if config.name not in NAMES:
@@ -88,24 +89,33 @@ def design(content: FrontEndFile) -> Design:
     n_fft = config.n_fft
     if n_fft & (n_fft - 1) or not _SHORTEST <= n_fft <= _LONGEST:
         raise UserError(f"config.features.n_fft is {n_fft}; C code takes powers of two from {_SHORTEST} to {_LONGEST}")
+    try:
+        return _design(config, content)
+    except ValueError as error:
+        raise UserError(f"config.features: {error}") from error
+
+
+def _design(config: ml_collections.ConfigDict, content: FrontEndFile) -> Design:
+    rate, mean, std = content.sample_rate, content.state.mean, content.state.std
     scale = MelScale(config.mel_scale)
-    filters = mel_filterbank(content.sample_rate, n_fft, config.n_mels, config.fmin, config.fmax, scale)
-    cepstrum = None
+    filters = mel_filterbank(rate, config.n_fft, config.n_mels, config.fmin, config.fmax, scale)
+    cepstrum, coefficients = None, config.n_mels
     if config.name == "mfcc":
-        cepstrum = dct_basis(config.n_mels, config.n_mfcc, DctType(config.dct)) * liftering(
-            config.n_mfcc, config.lifter
-        )
-    band = config.band
+        coefficients = config.n_mfcc
+        basis = dct_basis(config.n_mels, coefficients, DctType(config.dct))
+        cepstrum = basis * liftering(coefficients, config.lifter)
+    if not len(mean) == len(std) == coefficients:
+        raise ValueError(f"normalisation of {len(mean)} coefficients, not {coefficients}")
     return Design(
-        sample_rate=content.sample_rate,
+        sample_rate=rate,
         window=content.window,
-        n_fft=n_fft,
+        n_fft=config.n_fft,
         hop_length=config.hop_length,
-        frames=frame_count(content.window, n_fft, config.hop_length),
-        sections=butterworth(band.order, (band.low, band.high), content.sample_rate),
+        frames=frame_count(content.window, config.n_fft, config.hop_length),
+        sections=butterworth(config.band.order, (config.band.low, config.band.high), rate),
         filters=filters,
         cepstrum=cepstrum,
         top_db=config.top_db,
-        mean=np.asarray(content.state.mean, np.float64).ravel(),
-        std=np.asarray(content.state.std, np.float64).ravel(),
+        mean=np.asarray(mean, np.float64).ravel(),
+        std=np.asarray(std, np.float64).ravel(),
     )

@@ -1,5 +1,6 @@
 """The file beside an exported front end that says in numbers what it computes, so that C code can be made of it."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
+from hsjax import config
 from hsjax.features import FeatureState
 from hsjax.runtime import files, sidecar
 from hsjax.types import UserError
@@ -67,19 +69,7 @@ def read(model: pathlib.Path, described: sidecar.Sidecar) -> FrontEndFile:
         raise UserError(f"{path} is missing, which says what the front end computes: export the model again")
     try:
         content = json.loads(path.read_text())
-        problem = None if isinstance(content, dict) and content.keys() == _KEYS else "it has other fields"
-        if problem is None and content["format"] != FORMAT:
-            problem = f"it has format {content['format']!r}, this version reads format {FORMAT}"
-        if problem is None and content["front_end"] != {
-            "file": described.front_end.file,
-            "sha256": described.front_end.sha256,
-        }:
-            problem = f"it describes another front end than {described.front_end.file}, a stale file"
-        if problem is None and (content["sample_rate"], content["window"]) != (
-            described.sample_rate,
-            described.window,
-        ):
-            problem = "its sample rate and window are not those of the model's sidecar"
+        problem = _problem(content, described, described.front_end)
         if problem is None:
             return _build(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -87,7 +77,33 @@ def read(model: pathlib.Path, described: sidecar.Sidecar) -> FrontEndFile:
     raise UserError(f"{path}: {problem}; export the model again")
 
 
+def _problem(content: Any, described: sidecar.Sidecar, front_end: sidecar.Fingerprint) -> str | None:
+    """Why the content of a file is not that of a model's front end, None where it may be."""
+    if not isinstance(content, dict) or content.keys() != _KEYS:
+        return "it has other fields"
+    if content["format"] != FORMAT:
+        return f"it has format {content['format']!r}, this version reads format {FORMAT}"
+    if content["front_end"] != dataclasses.asdict(front_end):
+        return f"it describes another front end than {front_end.file}, a stale file"
+    if (content["sample_rate"], content["window"]) != (described.sample_rate, described.window):
+        return "its sample rate and window are not those of the model's sidecar"
+    return None
+
+
+def _same_kind(values: Any, like: Any) -> bool:
+    """Whether values have the keys and types of a config; a whole number may stand for any."""
+    if isinstance(like, dict):
+        return (
+            isinstance(values, dict)
+            and values.keys() == like.keys()
+            and all(_same_kind(values[key], like[key]) for key in like)
+        )
+    return type(values) is type(like) or (type(values) is int and type(like) is float)
+
+
 def _build(content: dict[str, Any]) -> FrontEndFile:
+    if not _same_kind(content["features"], config.base().features.to_dict()):
+        raise ValueError("features are not those of a config")
     state = {name: np.array(values, np.float32) for name, values in content["state"].items()}
     if not all(np.isfinite(values).all() for values in state.values()) or not (state["std"] > 0).all():
         raise ValueError("what was fitted is not finite")

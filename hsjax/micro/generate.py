@@ -14,9 +14,7 @@ from hsjax.runtime import files, sidecar
 from hsjax.runtime.sidecar import Input, Sidecar
 from hsjax.types import UserError
 
-_HAND_WRITTEN = ("hs_front_end.h", "hs_front_end_fixed.c", "hs_front_end_float.c", "hs_stream.h", "hs_stream.c")
-
-_C = pathlib.Path(__file__).parent / "c"
+_C = pathlib.Path(__file__).parent / "c"  # what is the same for all models
 
 _PROBES = 4
 # Of features, relative to their largest: rounding in float32 is far below, other settings are far above.
@@ -66,6 +64,7 @@ def generate(model: pathlib.Path, output: pathlib.Path, model_only: bool = False
     if not model_only:
         made = checked_design(model, described, session.input_shape)
         sizes = tables.sizes(made)
+        texts["hs_tables_band_pass.h"] = tables.band_pass(made)
         texts["hs_tables_fixed.h"] = tables.fixed(made, quantisation)
         texts["hs_tables_float.h"] = tables.float32(made)
     texts["hs_config.h"] = model_source.config(described, quantisation, sizes)
@@ -74,10 +73,11 @@ def generate(model: pathlib.Path, output: pathlib.Path, model_only: bool = False
     output.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         files.write_atomically(output / name, _framed(name, text, described).encode())
-    copied = () if model_only else _HAND_WRITTEN
-    for name in copied:
-        files.write_atomically(output / name, (_C / name).read_bytes())
-    return Summary(str(model), str(output), (*sorted((*texts, *copied)),), described.bytes, arena)
+    copied = [] if model_only else sorted(path for path in _C.iterdir() if path.suffix in (".c", ".h"))
+    for path in copied:
+        files.write_atomically(output / path.name, path.read_bytes())
+    names = sorted([*texts, *(path.name for path in copied)])
+    return Summary(str(model), str(output), tuple(names), described.bytes, arena)
 
 
 def checked_design(model: pathlib.Path, described: Sidecar, shape: tuple[int, ...]) -> Design:

@@ -25,27 +25,33 @@ def sizes(design: Design) -> dict[str, int]:
     }
 
 
+def band_pass(design: Design) -> str:
+    """Content of hs_tables_band_pass.h, without what stands around it."""
+    fraction, sections = fixed_point.band_pass(design)
+    return (
+        definitions({"HS_FRACTION": fraction}) + "\n" + literals.array("HS_BAND_PASS", sections, ("HS_SECTIONS", "5"))
+    )
+
+
 def fixed(design: Design, quantisation: Quantisation) -> str:
-    """Content of hs_tables_fixed.h, without what stands around it."""
+    """Content of hs_tables_fixed.h, likewise."""
     constants = fixed_point.fixed_point(design, quantisation)
     gain_sizes = ("HS_COEFFICIENTS", "HS_BANDS")[: constants.gain.ndim]
     numbers = {
-        "HS_FRACTION": constants.fraction,
         "HS_FIRST_BIN": design.bins.start,
         "HS_CEPSTRUM": int(design.cepstrum is not None),
         "HS_UNIT_LEVEL": constants.unit_level,
         "HS_LOWEST_LEVEL": constants.lowest_level,
         "HS_RANGE": constants.range,
         "HS_SILENCE": constants.silence,
-        "HS_GAIN_SHIFT": constants.shift,
     }
     arrays = (
-        literals.array("HS_BAND_PASS", constants.band_pass, ("HS_SECTIONS", "5")),
         literals.array("HS_COSINE", constants.cosine, ("HS_N_FFT / 4 + 1",)),
         literals.array("HS_BAND_FIRST", constants.first, ("HS_BANDS",)),
         literals.array("HS_BAND_BINS", constants.count, ("HS_BANDS",)),
         literals.array("HS_BAND_WEIGHTS", constants.weights),
         literals.array("HS_GAIN", constants.gain, gain_sizes),
+        literals.array("HS_GAIN_SHIFT", constants.shift, ("HS_COEFFICIENTS",)),
         literals.array("HS_BIAS", constants.bias, ("HS_COEFFICIENTS",)),
     )
     return definitions(numbers) + "\n" + "\n".join(arrays)
@@ -65,7 +71,6 @@ def float32(design: Design) -> str:
         "HS_SILENCE": literals.real(SILENCE**2),
     }
     arrays = (
-        literals.array("HS_BAND_PASS", _single(design.sections[:, [0, 1, 2, 4, 5]]), ("HS_SECTIONS", "5")),
         literals.array("HS_COSINE", _single(fixed_point.cosine(design)), ("HS_N_FFT / 4 + 1",)),
         literals.array("HS_BAND_FIRST", first, ("HS_BANDS",)),
         literals.array("HS_BAND_BINS", count, ("HS_BANDS",)),

@@ -18,11 +18,18 @@
 extern "C" {
 #endif
 
+typedef struct {
+  int64_t mean;                     /* of the window */
+  int32_t past[HS_SECTIONS + 1][2]; /* the last values before, between and behind the sections */
+  int32_t rest[HS_SECTIONS];        /* what was cut off the last ones */
+  int fraction;                     /* bits behind the point, in steps of the samples */
+} hs_band_pass_state;
+
 /* Working memory of hs_features_fixed. It holds nothing worth keeping afterwards: it may lie where the model's arena
  * lies, as long as the model runs later. */
 typedef struct {
   uint64_t power[HS_BINS];
-  int32_t past[HS_SECTIONS + 1][2];    /* of the band-pass: last values before, between and behind its sections */
+  hs_band_pass_state band_pass;
   int32_t frame[HS_N_FFT];             /* the last filtered samples, a ring */
   int32_t spectrum[HS_N_FFT];          /* real and imaginary parts by turns */
   uint16_t level[HS_FRAMES][HS_BANDS]; /* log2 of the energy of each band */
@@ -33,8 +40,8 @@ void hs_features_fixed(const int16_t samples[HS_WINDOW], int8_t features[HS_FEAT
 
 /* Working memory of hs_features_float, likewise. */
 typedef struct {
+  hs_band_pass_state band_pass;
   float power[HS_BINS];
-  float past[HS_SECTIONS][2];
   float frame[HS_N_FFT];
   float spectrum[HS_N_FFT];
   float level[HS_FRAMES][HS_BANDS]; /* energy of each band, at the end in dB */

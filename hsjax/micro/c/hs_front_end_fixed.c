@@ -1,25 +1,25 @@
 /* The front end in integer arithmetic. Qn is a real number times 2^n.
  *
  *   samples           int16
- *   filtered          int32, Q(HS_FRACTION) of one step of the samples; HS_FRACTION is such that no input exceeds 2^29
- *   band-pass         second-order sections, direct form I: int32 coefficients Q30, int64 sums
+ *   filtered          int32, below 2^29: see hs_band_pass.h
+ *   frame             int32, shifted left by up to MOST_SHIFT bits as far as its largest sample stays below 2^29
  *   spectrum          int32, halved in each of its log2(HS_N_FFT) steps; cosines int32 Q30
  *   power             uint64, below 2^59
- *   energy of a band  uint16 weights, sums of 96 bits: all of its range is kept, so nothing has to be scaled
+ *   energy of a band  uint16 weights, sums of 96 bits: all of its range is kept
  *   level             log2 of an energy, uint16 Q9 (0.006 dB)
  *   features          cosine transform and normalisation as one int16 matrix, int64 sums, rounded to int8
  *
  * The RMS of the window is known at its end. It is a factor of all energies, hence something to subtract from their
  * logarithms, and the spectra need not wait for it.
  */
+#include "hs_band_pass.h"
 #include "hs_front_end.h"
 #include "hs_tables_fixed.h"
 
-/* C99 leaves it to the compiler what a right shift does to negative numbers; all that matter keep the sign. */
-typedef char hs_right_shifts_keep_the_sign[((int32_t)-3 >> 1) == -2 ? 1 : -1];
-
 #define HALF (HS_N_FFT / 2)
 #define QUARTER (HS_N_FFT / 4)
+
+#define MOST_SHIFT 12
 
 static const int64_t ONE = (int64_t)1 << 30; /* Q30 */
 
@@ -64,35 +64,27 @@ static uint16_t log2_q9(wide sum) {
 static int32_t cosine(int index) { return index <= QUARTER ? HS_COSINE[index] : -HS_COSINE[HALF - index]; }
 static int32_t sine(int index) { return index <= QUARTER ? HS_COSINE[QUARTER - index] : HS_COSINE[index - QUARTER]; }
 
-static int32_t band_pass(int32_t value, int32_t past[HS_SECTIONS + 1][2]) {
-  int k;
-  for (k = 0; k < HS_SECTIONS; k++) {
-    const int32_t *c = HS_BAND_PASS[k];
-    int64_t sum = ONE / 2;
-    sum += (int64_t)c[0] * value + (int64_t)c[1] * past[k][0] + (int64_t)c[2] * past[k][1];
-    sum -= (int64_t)c[3] * past[k + 1][0] + (int64_t)c[4] * past[k + 1][1];
-    past[k][1] = past[k][0];
-    past[k][0] = value;
-    value = (int32_t)(sum >> 30);
+/* The frame that begins at place `first` of the ring, under Hann's window, and by how many bits it was shifted left. Even
+ * samples are the real parts and odd ones the imaginary parts of HALF complex numbers, which takes half the work; they
+ * come in the order of reversed bits. */
+static int load(const int32_t frame[HS_N_FFT], int first, int32_t spectrum[HS_N_FFT]) {
+  int32_t largest = 0;
+  int i, bit, reversed = 0, shift = 0;
+  for (i = 0; i < HS_N_FFT; i++) {
+    if (frame[i] > largest) largest = frame[i];
+    if (-frame[i] > largest) largest = -frame[i];
   }
-  past[HS_SECTIONS][1] = past[HS_SECTIONS][0];
-  past[HS_SECTIONS][0] = value;
-  return value;
-}
-
-/* The frame that begins at place `first` of the ring, under Hann's window. Even samples are the real parts and odd ones
- * the imaginary parts of HALF complex numbers, which takes half the work; they come in the order of reversed bits. */
-static void load(const int32_t frame[HS_N_FFT], int first, int32_t spectrum[HS_N_FFT]) {
-  int i, bit, reversed = 0;
+  while (shift < MOST_SHIFT && largest < (int32_t)1 << (28 - shift)) shift++;
   for (i = 0; i < HS_N_FFT; i++) {
     const int32_t window = (int32_t)((ONE - cosine(i <= HALF ? i : HS_N_FFT - i)) / 2);
     const int64_t product = (int64_t)frame[(first + i) & (HS_N_FFT - 1)] * window;
-    spectrum[2 * reversed + (i & 1)] = (int32_t)((product + ONE / 2) >> 30);
+    spectrum[2 * reversed + (i & 1)] = (int32_t)((product + (ONE >> (shift + 1))) >> (30 - shift));
     if (i & 1) {
       for (bit = HALF / 2; reversed & bit; bit /= 2) reversed ^= bit;
       reversed |= bit;
     }
   }
+  return shift;
 }
 
 /* Cooley and Tukey's transform of the HALF complex numbers, in place, decimated in time. */
@@ -127,7 +119,8 @@ static uint64_t power(const int32_t spectrum[HS_N_FFT], int k) {
   return (uint64_t)(x * x + y * y);
 }
 
-static void band_levels(hs_fixed_scratch *scratch, uint16_t level[HS_BANDS]) {
+/* Levels of a frame's bands, 0 where there is no energy; a frame that was not shifted is the louder. */
+static void band_levels(hs_fixed_scratch *scratch, int shift, uint16_t level[HS_BANDS]) {
   const uint16_t *weight = HS_BAND_WEIGHTS;
   int bin, band;
   for (bin = 0; bin < HS_BINS; bin++) scratch->power[bin] = power(scratch->spectrum, HS_FIRST_BIN + bin);
@@ -136,12 +129,13 @@ static void band_levels(hs_fixed_scratch *scratch, uint16_t level[HS_BANDS]) {
     wide energy = {0, 0};
     for (bin = 0; bin < HS_BAND_BINS[band]; bin++) add(&energy, *here++, *weight++);
     level[band] = log2_q9(energy);
+    if (level[band]) level[band] = (uint16_t)(level[band] + 2 * 512 * (MOST_SHIFT - shift));
   }
 }
 
 /* Level over that of unit RMS, Q9. */
 static int32_t relative(uint16_t level, int32_t window_level) {
-  const int32_t difference = level - window_level + HS_UNIT_LEVEL;
+  const int32_t difference = level - 2 * 512 * MOST_SHIFT - window_level + HS_UNIT_LEVEL;
   return level == 0 || difference < HS_LOWEST_LEVEL ? HS_LOWEST_LEVEL : difference;
 }
 
@@ -167,33 +161,30 @@ static void finish(const hs_fixed_scratch *scratch, int32_t window_level, int8_t
 #else
       sum += (int64_t)HS_GAIN[k] * levels[k];
 #endif
-      sum >>= HS_GAIN_SHIFT;
+      sum >>= HS_GAIN_SHIFT[k];
       features[k * HS_FRAMES + t] = (int8_t)(sum < -128 ? -128 : sum > 127 ? 127 : sum);
     }
   }
 }
 
 void hs_features_fixed(const int16_t samples[HS_WINDOW], int8_t features[HS_FEATURES], hs_fixed_scratch *scratch) {
-  const int32_t step = (int32_t)1 << HS_FRACTION;
   wide squares = {0, 0};
-  int64_t total = 0;
-  int32_t mean, level;
+  int32_t level, silence;
   int n, t = 0;
-  for (n = 0; n < HS_WINDOW; n++) total += samples[n];
-  mean = (int32_t)(total * step / HS_WINDOW);
-  for (n = 0; n <= HS_SECTIONS; n++) scratch->past[n][0] = scratch->past[n][1] = 0;
+  hs_band_pass_begin(&scratch->band_pass, samples);
   for (n = 0; n < HS_N_FFT; n++) scratch->frame[n] = 0;
   /* Frame t is centred on sample t * HS_HOP_LENGTH; beyond both ends there are zeros. */
   for (n = 0; n < HS_WINDOW || t < HS_FRAMES; n++) {
-    const int32_t filtered = n < HS_WINDOW ? band_pass(samples[n] * step - mean, scratch->past) : 0;
+    const int32_t filtered = n < HS_WINDOW ? hs_band_pass(&scratch->band_pass, samples[n]) : 0;
     add(&squares, (uint64_t)((int64_t)filtered * filtered), 1);
     scratch->frame[n & (HS_N_FFT - 1)] = filtered;
     if (t < HS_FRAMES && n + 1 == t * HS_HOP_LENGTH + HALF) {
-      load(scratch->frame, n + 1, scratch->spectrum);
+      const int shift = load(scratch->frame, n + 1, scratch->spectrum);
       transform(scratch->spectrum);
-      band_levels(scratch, scratch->level[t++]);
+      band_levels(scratch, shift, scratch->level[t++]);
     }
   }
   level = log2_q9(squares);
-  finish(scratch, level < HS_SILENCE ? HS_SILENCE : level, features);
+  silence = HS_SILENCE + 2 * 512 * (scratch->band_pass.fraction - HS_FRACTION);
+  finish(scratch, level < silence ? silence : level, features);
 }

@@ -1,6 +1,7 @@
-/* The front end in single precision. */
+/* The front end in single precision, behind a band-pass in integers. */
 #include <math.h>
 
+#include "hs_band_pass.h"
 #include "hs_front_end.h"
 #include "hs_tables_float.h"
 
@@ -10,19 +11,6 @@
 /* Of 2 pi index / HS_N_FFT, for up to half a turn. */
 static float cosine(int index) { return index <= QUARTER ? HS_COSINE[index] : -HS_COSINE[HALF - index]; }
 static float sine(int index) { return index <= QUARTER ? HS_COSINE[QUARTER - index] : HS_COSINE[index - QUARTER]; }
-
-/* Second-order sections, transposed direct form II. */
-static float band_pass(float value, float past[HS_SECTIONS][2]) {
-  int k;
-  for (k = 0; k < HS_SECTIONS; k++) {
-    const float *c = HS_BAND_PASS[k];
-    const float result = c[0] * value + past[k][0];
-    past[k][0] = c[1] * value - c[3] * result + past[k][1];
-    past[k][1] = c[2] * value - c[4] * result;
-    value = result;
-  }
-  return value;
-}
 
 /* The frame that begins at place `first` of the ring, under Hann's window. Even samples are the real parts and odd ones
  * the imaginary parts of HALF complex numbers, which takes half the work; they come in the order of reversed bits. */
@@ -111,16 +99,14 @@ static void finish(hs_float_scratch *scratch, float mean_square, float features[
 }
 
 void hs_features_float(const int16_t samples[HS_WINDOW], float features[HS_FEATURES], hs_float_scratch *scratch) {
-  int64_t total = 0;
-  float mean, squares = 0, recent = 0;
+  float unit, squares = 0, recent = 0;
   int n, t = 0;
-  for (n = 0; n < HS_WINDOW; n++) total += samples[n];
-  mean = (float)total / HS_WINDOW;
-  for (n = 0; n < HS_SECTIONS; n++) scratch->past[n][0] = scratch->past[n][1] = 0;
+  hs_band_pass_begin(&scratch->band_pass, samples);
+  unit = 1.0f / 32768 / (float)((int32_t)1 << scratch->band_pass.fraction); /* of filtered samples; full scale is 1 */
   for (n = 0; n < HS_N_FFT; n++) scratch->frame[n] = 0;
   /* Frame t is centred on sample t * HS_HOP_LENGTH; beyond both ends there are zeros. */
   for (n = 0; n < HS_WINDOW || t < HS_FRAMES; n++) {
-    const float filtered = n < HS_WINDOW ? band_pass((samples[n] - mean) / 32768, scratch->past) : 0;
+    const float filtered = n < HS_WINDOW ? unit * (float)hs_band_pass(&scratch->band_pass, samples[n]) : 0;
     const int place = n & (HS_N_FFT - 1);
     scratch->frame[place] = filtered;
     /* A sum of sums, which rounds less than one long sum. */
