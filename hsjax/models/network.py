@@ -1,7 +1,9 @@
 """A network as a pair of pure functions, and what it costs."""
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +13,7 @@ from flax import traverse_util
 from jaxtyping import Array
 
 from hsjax.models import low_rank
-from hsjax.models.layers import EVALUATION, Phase, Precision, is_frozen
+from hsjax.models.layers import EVALUATION, Execution, Phase, Precision, ends_seen, is_frozen
 from hsjax.types import Outputs, UserError
 
 Variables = dict[str, Any]
@@ -47,7 +49,7 @@ class Network:
         return jax.jit(self._initial, compiler_options=options)(key, sample)
 
     def _initial(self, key: Array, sample: Array) -> Variables:
-        with low_rank.in_two(self.ranks, EVALUATION):
+        with self._seen(EVALUATION):
             return dict(self.module.init(key, sample))
 
     def apply(
@@ -71,13 +73,30 @@ class Network:
         phase = Phase(train, mask, self.frozen)
         half = self.precision is Precision.BFLOAT16
         seen, inputs = (_half(variables), inputs.astype(jnp.bfloat16)) if half else (variables, inputs)
-        with low_rank.in_two(self.ranks, phase):
-            made: Any = self.module.apply(seen, inputs, phase, rngs=rngs, mutable=mutable)
-        outputs, updates = made
+        outputs, updates = self.call(seen, inputs, phase, mutable, rngs)
         if half:
             outputs = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), outputs)
         kept = {name: value for name, value in variables.items() if name != "params"}
         return outputs, kept | dict(updates)
+
+    def call(
+        self,
+        variables: Variables,
+        inputs: Array,
+        phase: Phase,
+        mutable: Sequence[str],
+        rngs: dict[str, Array] | None = None,
+    ) -> tuple[Outputs, Variables]:
+        """The module's outputs, and the mutable collections as this call leaves them."""
+        with self._seen(phase):
+            made: Any = self.module.apply(variables, inputs, phase, rngs=rngs, mutable=mutable)
+        return made
+
+    @contextlib.contextmanager
+    def _seen(self, phase: Phase) -> Iterator[None]:
+        execution = getattr(self.module, "execution", Execution())
+        with low_rank.in_two(self.ranks, phase), ends_seen(execution.quantiser, phase):
+            yield
 
     def trainable(self, params: Variables) -> Variables:
         """The parameters that training may change: all but those at a frozen path.

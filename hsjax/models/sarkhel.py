@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from hsjax.models.layers import (
     EVALUATION,
+    Activation,
     BatchNorm,
     ConvNorm,
     Dense,
@@ -149,6 +150,7 @@ def _head(
     phase: Phase,
 ) -> Outputs:
     """Dropout and the linear layer."""
+    embedding = Activation(None, network.execution, name="pooled")(embedding, phase)
     seen = Dropout(network.dropout, name="dropout")(embedding, phase)
     logits = Dense(network.num_classes, execution=network.execution, name="logits")(seen)
     return Outputs(logits, embedding, taps)

@@ -58,7 +58,7 @@ class ConvReluMaxPool(nn.Module):
         activation = Activation(relu, self.execution, name="relu")
         if form is Form.PLAIN:
             x = convolve(x, kernel, pads=around, form=form) + bias
-            return max_pool(activation(x, phase), self.window, strides, pads, form)
+            return activation(x, phase, lambda y: max_pool(y, self.window, strides, pads, form))
         if x.shape[-1] == 1 and strides == self.window and not pads[0][0] and not pads[1][0]:
             pooled = one_channel_pooled(x, kernel, self.window, pads)
         else:

@@ -1,7 +1,9 @@
 """The hook through which quantisation-aware training reaches every weight and activation; by default, nothing."""
 
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -46,3 +48,19 @@ class Quantiser:
 
 
 IDENTITY = Quantiser()
+
+
+@contextlib.contextmanager
+def ends_seen(quantiser: Quantiser, phase: "Phase") -> Iterator[None]:
+    """While this is entered, a quantiser sees what the outermost module is given, `input`, and its logits, `output`."""
+
+    def call(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        module = context.module
+        if module.path or context.method_name != "__call__":
+            return method(*args, **kwargs)
+        inputs, *others = args
+        outputs = method(quantiser.activation(module, "input", inputs, phase), *others, **kwargs)
+        return outputs._replace(logits=quantiser.activation(module, "output", outputs.logits, phase))
+
+    with contextlib.nullcontext() if quantiser is IDENTITY else nn.intercept_methods(call):
+        yield

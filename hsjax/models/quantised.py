@@ -1,0 +1,63 @@
+"""Networks whose quantiser is a `FakeQuant`: where their training begins, and what a file has to hold afterwards."""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+from jaxtyping import Array
+
+from hsjax.models.layers import EVALUATION, FakeQuant, Ranges
+from hsjax.models.layers.fake_quant import OBSERVED, RANGES, SEEN, Activated, Weighed
+from hsjax.models.network import Network, Variables
+from hsjax.types import Outputs
+
+Seen = dict[tuple[str, ...], Activated | Weighed]
+"""By path: `("stem", "conv", "kernel")`, `("stem", "act", "after")`, `("input",)`, `("output",)`."""
+
+
+def begin(network: Network, trained: Variables, batches: Iterable[Array]) -> Variables:
+    """Variables of a quantised network: those of the float one, and ranges of what it makes of some inputs.
+
+    Args:
+      network: its quantiser is a `FakeQuant`.
+      trained: variables of the network without a quantiser.
+      batches: inputs, `(batch, *shape)`; of what each shows, the smallest and largest values are averaged.
+
+    Raises:
+      ValueError: the network's quantiser is none that has ranges, or there are no inputs.
+    """
+    quantiser = quantiser_of(network)
+    observe = jax.jit(lambda held, inputs: network.call(held, inputs, EVALUATION, [OBSERVED])[1][OBSERVED])
+    observed = [observe(trained, inputs) for inputs in batches]
+    if not observed:
+        raise ValueError("no inputs to observe ranges of")
+    ranges = jax.tree.map(lambda *ends: jnp.mean(jnp.stack(ends), 0), *observed)
+    if quantiser.ranges is Ranges.EMA:
+        return trained | {RANGES: ranges}
+    merged = traverse_util.flatten_dict(trained["params"]) | traverse_util.flatten_dict(ranges)
+    return trained | {"params": traverse_util.unflatten_dict(merged)}
+
+
+def quantiser_of(network: Network) -> FakeQuant:
+    """The quantiser that a network was built with.
+
+    Raises:
+      ValueError: it is no `FakeQuant`.
+    """
+    quantiser = network.module.execution.quantiser
+    if not isinstance(quantiser, FakeQuant):
+        raise ValueError(f"want a network built with a FakeQuant, got {quantiser}")
+    return quantiser
+
+
+def seen(network: Network, variables: Variables, inputs: Array) -> tuple[Outputs, Seen]:
+    """Outputs of a network in float, with all that its quantiser would round, and to which numbers.
+
+    Args:
+      network: its quantiser is a `FakeQuant`.
+      variables: of it.
+      inputs: `(batch, *shape)`.
+    """
+    outputs, updates = network.call(variables, inputs, EVALUATION, [SEEN])
+    return outputs, traverse_util.flatten_dict(updates[SEEN])
