@@ -47,7 +47,11 @@ class Arena:
 
 
 class MicroSession(Session):
-    """A `.tflite` file in TFLite Micro, equal to LiteRT's reference kernels bit for bit.
+    """A `.tflite` file in TFLite Micro.
+
+    int8 convolutions and pools equal LiteRT's reference kernels bit for bit. The sums of dense layers are rounded twice
+    on their way to int8 in TFLite Micro, as in gemmlowp, and once in LiteRT: one value in some thousands differs by a
+    step.
 
     Attributes:
       input_quantisation: how the integers of its input stand for real numbers, None for float32.
@@ -110,7 +114,9 @@ def _library() -> types.ModuleType:
     try:
         return importlib.import_module("tflite_micro").runtime
     except ImportError as error:
-        raise UserError('tflite-micro is not installed: pip install "hsjax[micro]"') from error
+        raise UserError(
+            'tflite-micro is not installed, which exists for Linux on x86-64: pip install "hsjax[micro]"'
+        ) from error
 
 
 def _quantisation(detail: dict[str, Any], path: pathlib.Path) -> Quantisation | None:

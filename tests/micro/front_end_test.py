@@ -217,6 +217,17 @@ def test_the_integer_version_needs_no_library(made):
     assert not {"float", "double"} & set((folder / "hs_front_end_fixed.c").read_text().split())
 
 
+@pytest.mark.parametrize("made", ["mfcc"], indirect=True)
+def test_flash_and_memory(made):
+    folder = made[2].folder
+    for name, most in (("fixed", 6 * 1024), ("float", 7 * 1024)):
+        c.compile_c(folder, "-Os", "-c", f"hs_front_end_{name}.c", "-o", f"{name}.o")
+        sizes = subprocess.run(["size", f"{name}.o"], cwd=folder, capture_output=True, text=True, check=True).stdout
+        text, data, bss = map(int, sizes.splitlines()[1].split()[:3])
+        assert text < most  # code and tables; half of it on a Cortex-M4
+        assert (data, bss) == (0, 0)  # nothing but what the caller gives
+
+
 def test_the_headers_are_c_plus_plus_too(made):
     folder = made[2].folder
     (folder / "main.cc").write_text('#include "hs_front_end.h"\n#include "hs_stream.h"\nint main() { return 0; }\n')

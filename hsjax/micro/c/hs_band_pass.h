@@ -1,12 +1,12 @@
-/* The causal Butterworth band-pass of both front ends, in integers. It is the recursion whose impulse response the exported
- * front end convolves with: that has no feedback, but takes hundreds of multiplications a sample instead of five a
- * section.
+/* The causal Butterworth band-pass of both front ends, in integers. It is the recursion whose impulse response the
+ * exported front end convolves with: that has no feedback, but takes hundreds of multiplications a sample instead of
+ * five a section.
  *
- * Qn is a real number times 2^n. Samples are int16; filtered ones are int32, Q(fraction) of one step of the samples. The
- * fraction is HS_FRACTION, with which no input at all makes filtered samples exceed 2^29, and more in a window that does
- * not use the range of int16. Second-order sections in direct form I: int32 coefficients Q30, int64 sums. What a sum loses
- * when it is cut to 32 bits is added to the next one, which takes the error away from low frequencies, where poles close
- * to the unit circle would amplify it.
+ * Qn is a real number times 2^n. Samples are int16; filtered ones are int32, Q(fraction) of one step of the samples.
+ * The fraction is HS_FRACTION, with which no input at all makes filtered samples exceed 2^29, and more in a window that
+ * does not use the range of int16. Second-order sections in direct form I: int32 coefficients Q30, int64 sums. What a
+ * sum loses when it is cut to 32 bits is added to the next one, which takes the error away from low frequencies, where
+ * poles close to the unit circle would amplify it.
  */
 #ifndef HS_BAND_PASS_H
 #define HS_BAND_PASS_H

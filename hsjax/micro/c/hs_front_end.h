@@ -5,7 +5,17 @@
  * power spectra of overlapping frames, mel bands, dB, for MFCCs a cosine transform, normalisation. Link the one that
  * suits the processor; neither needs the other.
  *
- * A window is int16 at HS_SAMPLE_RATE. Its gain does not matter, for it is scaled to unit RMS.
+ * A window is int16 at HS_SAMPLE_RATE. Its gain does not matter, for it is scaled to unit RMS. With TFLite Micro:
+ *
+ *   static hs_stream stream;
+ *   static hs_fixed_scratch scratch;
+ *
+ *   taken = hs_stream_put(&stream, samples, count);
+ *   if (hs_stream_full(&stream)) {
+ *     hs_features_fixed(stream.samples, interpreter.input(0)->data.int8, &scratch);
+ *     hs_stream_next(&stream);
+ *     interpreter.Invoke();
+ *   }
  */
 #ifndef HS_FRONT_END_H
 #define HS_FRONT_END_H

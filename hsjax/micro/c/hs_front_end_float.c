@@ -68,7 +68,8 @@ static void band_energies(hs_float_scratch *scratch, float energies[HS_BANDS]) {
   }
 }
 
-/* Band energies to features: unit RMS, dB, the range below the highest level cut off, cosine transform, normalisation. */
+/* Band energies to features: unit RMS, dB, the range below the highest level cut off, cosine transform,
+ * normalisation. */
 static void finish(hs_float_scratch *scratch, float mean_square, float features[HS_FEATURES]) {
   const float gain = 1 / (mean_square < HS_SILENCE ? HS_SILENCE : mean_square);
   float highest = HS_LOWEST_LEVEL;
