@@ -157,13 +157,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     with isolated.Isolated() as apart:
         try:
-            apart.call(_load, flags.model, flags.threads)
+            apart.call(load, flags.model, flags.threads)
         except UserError as error:
             print(_told(error, flags.model), file=sys.stderr)
             return _BAD_MODEL
         for file in flags.files:
             try:
-                line = {"file": str(file), **dataclasses.asdict(apart.call(_file, flags.model, flags.threads, file))}
+                line = {"file": str(file), **dataclasses.asdict(apart.call(of_file, flags.model, flags.threads, file))}
             except UserError as error:
                 line = {"file": str(file), "error": _told(error, flags.model)}
                 failed = True
@@ -171,20 +171,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _FAILED_FILES if failed else 0
 
 
-# What `main` has done in a process of its own, because a model or a recording of unknown origin may end that process.
-
-
 @functools.lru_cache(maxsize=1)
 def _loaded(model: pathlib.Path, threads: int) -> Predictor:
     return Predictor(model, threads)
 
 
-def _load(model: pathlib.Path, threads: int) -> None:
+def load(model: pathlib.Path, threads: int) -> None:
+    """Loads a model for `of_file`; both are for `runtime.isolated`.
+
+    Raises:
+      UserError: as `Predictor`.
+    """
     _loaded(model, threads)
 
 
-def _file(model: pathlib.Path, threads: int, file: pathlib.Path) -> Prediction:
-    return _loaded(model, threads).file(file)
+def of_file(model: pathlib.Path, threads: int, recording: pathlib.Path) -> Prediction:
+    """What a model says of a recording; the model stays loaded for the next one.
+
+    Raises:
+      UserError: as `Predictor`, or as its `file`.
+    """
+    return _loaded(model, threads).file(recording)
 
 
 def _told(error: UserError, model: pathlib.Path) -> str:

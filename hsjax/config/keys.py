@@ -184,6 +184,9 @@ def export_stage(**changes: Any) -> ConfigDict:
         {
             "kind": StageKind.EXPORT.value,
             "models": (),  # train stages to export
+            # forms of each, from features and from samples: tflite-float32, tflite-float16, tflite-dynamic, tflite-int8,
+            # tflite-int16, onnx-float32, onnx-float16, onnx-int8-static, onnx-int8-dynamic
+            "variants": ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"),
             "protocol": "grouped",  # which of the trained ones is deployed
             "seed": 0,
             "fold": 0,  # which of several folds: its number, or the sub-dataset that was left out

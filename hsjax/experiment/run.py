@@ -27,8 +27,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     context = Context(config, workdir, published)
     context.check()
     exporting = run_config.stages(config, StageKind.EXPORT)
-    for name in exporting:
-        export_stage.require_extras(name)
+    for name, stage in exporting.items():
+        export_stage.check(name, stage)
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hsjax.export.tflite import required
+from hsjax.export.required import required
 from hsjax.runtime import quiet
+from hsjax.runtime.graph import Graph, closed, opened
 
 OPSET = 17
 """Of the operators; ONNX Runtime 1.12 and later have it."""
@@ -50,36 +51,29 @@ def flatten_before_products(model: bytes) -> bytes:
 
     tf2onnx (1.17) forgets the bias of such a product.
     """
-    flatbuffer = required("tensorflow.lite.tools.flatbuffer_utils", "tensorflow-cpu")
-    schema, graph = flatbuffer.schema_fb, flatbuffer.convert_bytearray_to_object(model)
-    changed = False
-    for subgraph in graph.subgraphs:
-        operators = []
-        for operator in subgraph.operators:
-            code = graph.operatorCodes[operator.opcodeIndex].builtinCode
-            if code == schema.BuiltinOperator.FULLY_CONNECTED and not operator.builtinOptions.keepNumDims:
-                source, weights, *bias = map(int, operator.inputs)
-                if len(subgraph.tensors[source].shape) != 2:
-                    dims = int(subgraph.tensors[weights].shape[1])
-                    operators.append(_reshape(schema, graph, subgraph, source, dims))
-                    operator.inputs = [*operators[-1].outputs, weights, *bias]
-                    changed = True
-            operators.append(operator)
-        subgraph.operators = operators
-    return flatbuffer.convert_object_to_bytearray(graph) if changed else model
+    graph = opened(model)
+    tensors, operators = graph.subgraph.tensors, []
+    for operator in graph.subgraph.operators:
+        if graph.name(operator) == "FULLY_CONNECTED" and not operator.builtinOptions.keepNumDims:
+            source, weights, *bias = map(int, operator.inputs)
+            if len(tensors[source].shape) != 2:
+                operators.append(_reshape(graph, source, int(tensors[weights].shape[1])))
+                operator.inputs = [*operators[-1].outputs, weights, *bias]
+        operators.append(operator)
+    if len(operators) == len(graph.subgraph.operators):
+        return model
+    graph.subgraph.operators = operators
+    return closed(graph)
 
 
-def _reshape(schema: types.ModuleType, graph: Any, subgraph: Any, source: int, dims: int) -> Any:
+def _reshape(graph: Graph, source: int, dims: int) -> Any:
     """An operator that makes a tensor one of rows of `dims` values; it and its output are new to the model."""
-    codes = [code.builtinCode for code in graph.operatorCodes]
-    if schema.BuiltinOperator.RESHAPE not in codes:
-        codes.append(schema.BuiltinOperator.RESHAPE)
-        graph.operatorCodes.append(schema.OperatorCodeT(codes[-1], builtinCode=codes[-1]))
-    tensor = subgraph.tensors[source]
+    schema, tensors = graph.schema, graph.subgraph.tensors
+    tensor = tensors[source]
     shape = [int(np.prod(tensor.shape)) // dims, dims]
-    subgraph.tensors.append(schema.TensorT(shape, tensor.type, name=tensor.name + b"/flat"))
+    tensors.append(schema.TensorT(shape, tensor.type, name=tensor.name + b"/flat"))
     return schema.OperatorT(
-        codes.index(schema.BuiltinOperator.RESHAPE), [source], [len(subgraph.tensors) - 1],
+        graph.code("RESHAPE"), [source], [len(tensors) - 1],
         schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT(shape),
     )  # fmt: skip
 

@@ -34,7 +34,8 @@ class Quantisation:
 
     def quantise(self, real: Float[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
         """The nearest integer, halves away from zero as in TFLite's own QUANTIZE, saturating at both ends."""
-        steps = real / np.float32(self.scale)
+        with np.errstate(over="ignore"):  # beyond all numbers is beyond the last step, too
+            steps = real / np.float32(self.scale)
         rounded = np.trunc(steps + np.copysign(np.float32(0.5), steps)) + np.float32(self.zero_point)
         ends = np.iinfo(self.dtype)
         return np.clip(rounded, ends.min, ends.max).astype(self.dtype)
@@ -45,7 +46,12 @@ class Quantisation:
 
 
 class LiteRTSession(Session):
-    """A `.tflite` file."""
+    """A `.tflite` file.
+
+    Attributes:
+      input_quantisation: how the integers of its input stand for real numbers, None for float32.
+      output_quantisation: likewise.
+    """
 
     def __init__(self, path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType):
         try:
@@ -53,14 +59,14 @@ class LiteRTSession(Session):
             source = _only(self._interpreter.get_input_details(), path, "inputs")
             target = _only(self._interpreter.get_output_details(), path, "outputs")
         except (ValueError, RuntimeError) as error:
-            raise _refusal(path, error) from error
+            raise refusal(path, error) from error
         self._input, self._output = source["index"], target["index"]
-        self._input_quantisation = _quantisation(source, path)
-        self._output_quantisation = _quantisation(target, path)
+        self.input_quantisation = _quantisation(source, path)
+        self.output_quantisation = _quantisation(target, path)
         super().__init__(path, source["shape"].tolist(), target["shape"].tolist(), np.dtype(source["dtype"]))
 
     def _set(self, batch: Float[np.ndarray, "n ..."]) -> None:
-        quantisation = self._input_quantisation
+        quantisation = self.input_quantisation
         self._interpreter.set_tensor(self._input, quantisation.quantise(batch) if quantisation else batch)
 
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
@@ -69,8 +75,8 @@ class LiteRTSession(Session):
             self._interpreter.invoke()
             output = self._interpreter.get_tensor(self._output)
         except (ValueError, RuntimeError) as error:
-            raise _refusal(self.path, error) from error
-        return self._output_quantisation.dequantise(output) if self._output_quantisation else output
+            raise refusal(self.path, error) from error
+        return self.output_quantisation.dequantise(output) if self.output_quantisation else output
 
     def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
         """As in Session."""
@@ -90,8 +96,8 @@ def _interpreter(path: pathlib.Path, threads: int, kernels: Kernels, library: ty
     return interpreter
 
 
-def _refusal(path: pathlib.Path, error: Exception) -> UserError:
-    """What LiteRT objects to in a file."""
+def refusal(path: pathlib.Path, error: Exception) -> UserError:
+    """What LiteRT objects to in a file, as an error that a user can read."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(f"{path} cannot be run by LiteRT, export it again: {reason}")
 

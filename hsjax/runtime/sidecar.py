@@ -19,11 +19,37 @@ OUTPUT = "logits"
 
 
 class Variant(enum.StrEnum):
-    """How a model was exported, as in the column `variant` of results."""
+    """How a network was exported, as in the column `variant` of results: runtime and numbers.
+
+    float16: weights in half precision, computed in float32. dynamic: weights of 8 bits, activations float32. int8 and
+    int8-static: weights and activations of 8 bits. int16: weights of 8 bits, activations of 16. Where a file takes
+    samples, what makes features of them is float32 in all of these.
+    """
 
     TFLITE_FLOAT32 = "tflite-float32"
+    TFLITE_FLOAT16 = "tflite-float16"
+    TFLITE_DYNAMIC = "tflite-dynamic"
     TFLITE_INT8 = "tflite-int8"
+    TFLITE_INT16 = "tflite-int16"
     ONNX_FLOAT32 = "onnx-float32"
+    ONNX_FLOAT16 = "onnx-float16"
+    ONNX_INT8_STATIC = "onnx-int8-static"
+    ONNX_INT8_DYNAMIC = "onnx-int8-dynamic"
+
+    @property
+    def runtime(self) -> str:
+        """Which runtime's file it is, and how its name ends."""
+        return self.partition("-")[0]
+
+    @property
+    def exact(self) -> bool:
+        """Whether a file gives its network's numbers to rounding."""
+        return self in (Variant.TFLITE_FLOAT32, Variant.ONNX_FLOAT32)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the ranges of its activations are in the file."""
+        return self in (Variant.TFLITE_INT8, Variant.TFLITE_INT16, Variant.ONNX_INT8_STATIC)
 
 
 class Input(enum.StrEnum):

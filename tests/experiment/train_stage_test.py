@@ -3,7 +3,7 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
-from hsjax.experiment import export_stage, train_stage
+from hsjax.experiment import train_stage
 
 
 def test_validation_metrics_are_sklearn_s(rng):
@@ -13,12 +13,3 @@ def test_validation_metrics_are_sklearn_s(rng):
     assert got["loss"] == pytest.approx(sklearn.metrics.log_loss(label, probability))
     assert got["auroc"] == pytest.approx(sklearn.metrics.roc_auc_score(label, probability[:, 1]))
     assert got["macc"] == pytest.approx(sklearn.metrics.balanced_accuracy_score(label, logits.argmax(1)))
-
-
-def test_calibration_is_stratified_and_seeded(rng):
-    label = rng.choice(2, 1000, p=[0.9, 0.1])
-    chosen = export_stage.calibration_examples(label, 60, seed=0)
-    assert np.bincount(label[chosen]).tolist() == [30, 30]
-    assert len(np.unique(chosen)) == 60
-    np.testing.assert_array_equal(chosen, export_stage.calibration_examples(label, 60, seed=0))
-    assert (chosen != export_stage.calibration_examples(label, 60, seed=1)).any()

@@ -29,9 +29,16 @@ def _conv_pool(x, kernel):
     return jax.lax.reduce_window(jax.nn.relu(x), -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
+def inside(features):
+    """What the network makes, layer by layer; last the logits."""
+    conv1 = _conv_pool(features[..., None], CONV_1)
+    conv2 = _conv_pool(conv1, CONV_2)
+    hidden = jax.nn.relu(conv2.reshape(len(features), -1) @ DENSE_1)
+    return {"conv1": conv1, "conv2": conv2, "hidden": hidden, "logits": hidden @ DENSE_2}
+
+
 def network(features):
-    x = _conv_pool(_conv_pool(features[..., None], CONV_1), CONV_2)
-    return jax.nn.relu(x.reshape(len(features), -1) @ DENSE_1) @ DENSE_2
+    return inside(features)["logits"]
 
 
 def front_end(samples):
@@ -54,6 +61,7 @@ class Exported(NamedTuple):
     logits: np.ndarray
     description: runtime.Description
     network: Callable
+    taps: dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="session")
@@ -86,4 +94,5 @@ def exported(tmp_path_factory):
         description=description,
     )
     by_name = {path.name: path for path in paths}
-    return Exported(folder, by_name, samples, features, np.array(network(features)), description, network)
+    taps = {name: np.array(values) for name, values in inside(features).items()}
+    return Exported(folder, by_name, samples, features, taps["logits"], description, network, taps)

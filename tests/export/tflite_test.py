@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from hsjax.export import tflite
+from hsjax.runtime import litert
 from hsjax.types import UserError
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 4, 6)).astype(np.float32)
@@ -52,6 +53,54 @@ def test_int8_takes_and_gives_int8_and_scales_every_channel(rng):
 def test_int8_refuses_calibration_without_meaning(calibration):
     with pytest.raises(ValueError, match="calibration"):
         tflite.int8(lambda x: x, (1, 4), calibration)
+
+
+@pytest.fixture(scope="module")
+def product():
+    weights = np.random.default_rng(1).normal(size=(200, 100)).astype(np.float32)
+    return weights, tflite.Traced(lambda x: x @ weights, (1, 200))
+
+
+def test_float16_rounds_weights_to_half_precision_and_nothing_else(rng, product):
+    weights, traced = product
+    x = rng.normal(size=(1, 200)).astype(np.float32)
+    model = traced.float16()
+    assert 2 * weights.size < len(model) < 2 * weights.size + 3000
+    np.testing.assert_allclose(run(model, x), x @ weights.astype(np.float16).astype(np.float32), atol=1e-4)
+
+
+def test_dynamic_rounds_weights_to_a_byte_and_takes_and_gives_float32(rng, product):
+    weights, traced = product
+    x = rng.normal(size=(1, 200)).astype(np.float32)
+    model, want = traced.dynamic(), x @ weights
+    assert weights.size < len(model) < weights.size + 3000
+    error = run(model, x) - want
+    assert 30 < 10 * np.log10(np.square(want).sum() / np.square(error).sum()) < 50
+
+
+def test_int16_activations_are_finer_than_int8_ones(rng):
+    calibration = rng.uniform(-1, 1, (40, 5, 7, 4)).astype(np.float32)
+    traced, want = tflite.Traced(conv, (1, 5, 7, 4)), np.asarray(conv(calibration))
+    errors = {}
+    for form, dtype in (("int8", np.int8), ("int16", np.int16)):
+        interpreter = Interpreter(model_content=getattr(traced, form)(calibration))
+        interpreter.allocate_tensors()
+        source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        assert (source["dtype"], target["dtype"]) == (dtype, dtype)
+        quantisation, scale = litert.Quantisation(*source["quantization"], dtype), target["quantization"]
+        got = []
+        for example in calibration:
+            interpreter.set_tensor(source["index"], quantisation.quantise(example[None]))
+            interpreter.invoke()
+            got.append(scale[0] * (interpreter.get_tensor(target["index"]).astype(np.float64) - scale[1]))
+        errors[form] = np.abs(np.concatenate(got) - want).max()
+    assert errors["int16"] < 0.6 * errors["int8"]  # what is left is of the weights, int8 in both
+
+
+def test_an_operator_without_int16_kernel_is_named():
+    traced = tflite.Traced(jax.nn.hard_swish, (1, 8))
+    with pytest.raises(UserError, match=r"16x8-bit .*'HARD_SWISH'.*Leave tflite-int16 out of the variants"):
+        traced.int16(np.ones((4, 8), np.float32))
 
 
 def test_a_missing_tensorflow_is_named_with_its_extra(monkeypatch):

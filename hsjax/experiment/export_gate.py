@@ -1,0 +1,181 @@
+"""Exported files held against the parity gate and scored as a device would; what they cost."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from hsjax import bench, evaluate, predict, progress, train
+from hsjax.config import ConfigDict
+from hsjax.evaluate import Decided
+from hsjax.experiment import exports, folder
+from hsjax.experiment.context import Context
+from hsjax.experiment.export_source import Source
+from hsjax.export import gate, models
+from hsjax.runtime import Input, Kernels, Sidecar, Variant, isolated, sidecar
+from hsjax.types import Predictions, UserError
+
+# Of one call that runs a file: hundreds of times as long as the slowest network takes for all windows of a test part.
+_SECONDS = 3600.0
+
+# Files with integers are slowed down by Intel's AMX where LiteRT chooses by itself (see `runtime.matrix_tiles`).
+_CHOOSES_AMX = (Variant.TFLITE_INT8, Variant.TFLITE_DYNAMIC)
+
+
+class _Windows(NamedTuple):
+    """The windows of the test part, what the network sees of them, its logits, and what it has inside for the first."""
+
+    samples: np.ndarray
+    features: np.ndarray
+    logits: np.ndarray
+    taps: dict[str, np.ndarray]
+
+
+def judge(context: Context, stage: ConfigDict, name: str, source: Source, files: list[pathlib.Path]) -> None:
+    """Writes checks, predictions and costs of all files of a network into their folder.
+
+    Files are run in a process of its own: one that crashes it has failed, and the others go on.
+    """
+    directory = files[0].parent
+    windows = _windows(context, source, context.split(stage.protocol, stage.fold).test)
+    recordings = _test_recordings(context, source.reference)
+    checks, profiles = [], {}
+    with (
+        isolated.Isolated(seconds=_SECONDS) as apart,
+        progress.bar(f"gate: {name}, recordings", len(files) * len(recordings)) as advance,
+    ):
+        for file in files:
+            try:
+                found = list(_checks(apart, context, stage, source, file, windows, recordings, advance))
+            except isolated.Died as error:
+                found = [gate.broken(file.name, "runs", f"the process that ran it {error.how}")]
+            except UserError as error:
+                found = [gate.broken(file.name, "runs on recordings", error)]
+            checks += found
+    for file in [*files, directory / models.FRONT_END]:
+        try:
+            profiles[file.name] = _profile(file, stage.threads)
+        except UserError as error:
+            checks.append(gate.broken(file.name, "can be measured", error))
+    named = (dataclasses.replace(check, model=f"{name}/{check.model}") for check in checks)
+    folder.write_json(directory / exports.GATE, [dataclasses.asdict(check) for check in named])
+    folder.write_json(directory / exports.PROFILE, profiles)
+
+
+def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
+    normalised = context.inputs(source.key.protocol, source.key.fold).on_host(test)
+    logits = train.logits(source.network, source.variables, normalised)
+    return _Windows(context.examples.samples[test], normalised, logits, source.taps(normalised[: gate.EXAMPLES]))
+
+
+def _test_recordings(context: Context, reference: Predictions) -> list[pathlib.Path]:
+    """The recordings of the test part as audio files; rendered ones are written, in float, as they are."""
+    by_id = {recording.id: recording for recording in context.dataset.recordings}
+    found = []
+    for name in reference.recording:
+        recording = by_id[str(name)]
+        path = recording.path or context.workdir / "recordings" / f"{recording.id}.wav"
+        if recording.path is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
+            partial.replace(path)
+        found.append(path)
+    return found
+
+
+def _checks(
+    apart: isolated.Isolated,
+    context: Context,
+    stage: ConfigDict,
+    source: Source,
+    file: pathlib.Path,
+    windows: _Windows,
+    recordings: list[pathlib.Path],
+    advance: Callable[[int], None],
+) -> Iterator[gate.Check]:
+    """All checks of a file, and where one failed the layer to look at."""
+    described = sidecar.read(file)
+    yield gate.labels(file.name, described.labels, context.dataset.classes)
+    inputs = windows.samples if described.input is Input.SAMPLES else windows.features
+    found = apart.call(gate.inspect, file, inputs, windows.logits, stage.float_deviation, described.variant)
+    yield from found
+    predictions = _score(apart, file, described, recordings, source.reference, advance)
+    folder.save_predictions(exports.predictions_path(file), predictions)
+    compared = list(_compare(context, stage, source, file, described, predictions))
+    yield from compared
+    if not all(check.passed for check in (*found, *compared)):
+        beside = models.reference(file.parent, described.variant, described.input)
+        few = inputs[: gate.EXAMPLES]
+        yield apart.call(gate.locate, file, described.variant, few, beside, windows.taps)
+
+
+def _score(
+    apart: isolated.Isolated,
+    file: pathlib.Path,
+    described: Sidecar,
+    recordings: list[pathlib.Path],
+    like: Predictions,
+    advance: Callable[[int], None],
+) -> Predictions:
+    """Predictions of an exported file from audio files through `predict`: decoding, resampling, aggregation and all."""
+    rows = []
+    for path in recordings:
+        probabilities = apart.call(predict.of_file, file, 1, path).probabilities
+        rows.append([probabilities[label] for label in like.classes])
+        advance(1)
+    key = dataclasses.replace(like.key, variant=str(described.variant), input=str(described.input))
+    return dataclasses.replace(like, key=key, probabilities=np.array(rows, np.float32))
+
+
+def _compare(
+    context: Context,
+    stage: ConfigDict,
+    source: Source,
+    file: pathlib.Path,
+    described: Sidecar,
+    predictions: Predictions,
+) -> Iterator[gate.Check]:
+    """Whether a file decides as its network does, and loses nothing that matters."""
+    classes = [
+        np.array(
+            [
+                described.labels.index(predict.decide(dict(zip(one.classes, row, strict=True)), described))
+                for row in rows
+            ]
+        )
+        for one, rows in ((p, p.probabilities.tolist()) for p in (source.reference, predictions))
+    ]
+    yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels)
+    ours, theirs = (
+        evaluate.selection(p.probabilities, p.label, context.positive)["auroc"] for p in (predictions, source.reference)
+    )
+    paired = evaluate.difference(
+        [Decided(predictions, source.threshold)],
+        [Decided(source.reference, source.threshold)],
+        source.key.stage,
+        positive=context.positive,
+        resamples=context.config.evaluate.bootstrap,
+        seed=context.config.data.split_seed,
+    )
+    # Of the file minus its network: the lower end of the interval is the largest drop it leaves possible.
+    low = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
+    bound = None if low is None else max(0.0, -low)
+    yield from gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop, bound=bound)
+
+
+def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:
+    """The class that `predict` would say of each recording, as an index into the labels."""
+    named = (dict(zip(predictions.classes, row, strict=True)) for row in predictions.probabilities.tolist())
+    return np.array([described.labels.index(predict.decide(probabilities, described)) for probabilities in named])
+
+
+def _profile(file: pathlib.Path, threads: int) -> dict[str, float | int | str | None]:
+    """Size, latency and memory of a file; of integers in TFLite also the latency with the kernels LiteRT chooses."""
+    profile = dataclasses.asdict(bench.measure(file, threads)) | {"model": file.name, exports.AUTO_KERNELS: None}
+    if file.name.startswith(_CHOOSES_AMX):
+        profile[exports.AUTO_KERNELS] = bench.measure(file, threads, kernels=Kernels.AUTO).median_microseconds
+    return profile

@@ -1,0 +1,104 @@
+"""A trained network, ready to be exported, and the training examples that fix the ranges of its files."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from hsjax import evaluate, features, models
+from hsjax.config import ConfigDict
+from hsjax.experiment import exports, folder, train_stage
+from hsjax.experiment.context import Context
+from hsjax.types import Predictions, RunKey
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A trained network with what belongs to it.
+
+    Attributes:
+      key: of its test predictions.
+      network: in plain form.
+      variables: trained.
+      front_end: with what was fitted for it.
+      state: that.
+      threshold: per recording, from validation; None with more than two classes.
+      reference: its own test predictions per recording.
+    """
+
+    key: RunKey
+    network: models.Network
+    variables: models.Variables
+    front_end: features.FrontEnd
+    state: features.FeatureState
+    threshold: float | None
+    reference: Predictions
+
+    def from_features(self, inputs: jax.Array) -> jax.Array:
+        """Features to logits."""
+        return self.network.apply(self.variables, inputs)[0].logits
+
+    def to_features(self, samples: jax.Array) -> jax.Array:
+        """Samples to features."""
+        return self.front_end.apply(self.state, samples)
+
+    def taps(self, inputs: Float[np.ndarray, "n ..."]) -> dict[str, np.ndarray]:
+        """What the network has inside for some features, by name, in the order of its layers; last the logits."""
+        outputs, _ = self.network.apply(self.variables, jnp.asarray(inputs))
+        return {name: np.asarray(values) for name, values in {**outputs.taps, "logits": outputs.logits}.items()}
+
+
+def source(context: Context, stage: ConfigDict, name: str) -> Source:
+    """The network of a train stage that an export stage deploys."""
+    training = exports.training(stage, name)
+    variables, state = train_stage.load(context, training)
+    path = context.trained(training).path
+    validation, test = (
+        evaluate.recordings(folder.load_predictions(train_stage.predictions_path(path, split)))
+        for split in ("validation", "test")
+    )
+    threshold = None
+    if context.positive is not None:
+        threshold = evaluate.choose(validation.probabilities[:, context.positive], validation.label == context.positive)
+    network = context.network(name, models.Form.PLAIN)
+    return Source(test.key, network, variables, context.front_end, state, threshold, test)
+
+
+def calibration(context: Context, stage: ConfigDict) -> Float[np.ndarray, "n coeffs frames"]:
+    """Features of the training windows that fix the ranges of activations."""
+    train = context.split(stage.protocol, stage.fold).train
+    recordings = [context.dataset.recordings[index] for index in context.examples.recording[train]]
+    group = np.array([recording.group or recording.id for recording in recordings])
+    chosen = calibration_examples(context.examples.label[train], group, stage.calibration, stage.seed)
+    return context.inputs(stage.protocol, stage.fold).on_host(train[chosen])
+
+
+def calibration_examples(
+    label: Int[np.ndarray, " n"], group: np.ndarray, count: int, seed: int
+) -> Int[np.ndarray, " m"]:
+    """Indices of training examples for calibration: as many of each class, of each class as many groups as there are.
+
+    Ranges have to hold for subjects, microphones and rooms, and windows of one recording are much alike: groups take
+    turns, each with a window of its own drawn at random, until there are enough.
+
+    Args:
+      label: of every example.
+      group: of every example: subject or source recording.
+      count: of examples; fewer where classes have too few.
+      seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    classes = np.unique(label)
+    chosen = []
+    for one in classes:
+        by_group: dict[str, list[int]] = {}
+        for example in rng.permutation(np.flatnonzero(label == one)).tolist():
+            by_group.setdefault(group[example], []).append(example)
+        names = list(by_group)
+        turns = itertools.zip_longest(*(by_group[names[place]] for place in rng.permutation(len(names))))
+        examples = (example for turn in turns for example in turn if example is not None)
+        chosen += itertools.islice(examples, -(-count // len(classes)))
+    return np.sort(np.array(chosen))

@@ -1,0 +1,107 @@
+"""What a file consists of: operators that its runtime has, and a scale for every channel of a convolution."""
+
+import math
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from hsjax.export.gate.checks import Check, none_of
+from hsjax.export.required import required
+from hsjax.runtime import litert
+from hsjax.runtime.graph import opened
+from hsjax.types import UserError
+
+_MICRO = """
+ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
+BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV
+DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER
+GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND
+LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD
+PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
+RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH
+SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV
+UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
+"""
+
+MICRO_OPERATORS = frozenset(_MICRO.split())
+"""Builtin operators of TFLite Micro, tflite-micro 0.dev20261023."""
+
+_ONNX_DOMAINS = ("", "ai.onnx")
+
+# Axis of the output channels in the weights (TFLite's quantisation specification).
+_CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
+
+
+def builtin(path: pathlib.Path) -> Check:
+    """Only operators that every build of LiteRT (of ONNX Runtime) has."""
+    if path.suffix == ".tflite":
+        foreign = [name for name in litert.operators(path.read_bytes()) if name.startswith(litert.CUSTOM)]
+    else:
+        nodes = _onnx(path).node
+        foreign = [f"{node.domain}:{node.op_type}" for node in nodes if node.domain not in _ONNX_DOMAINS]
+    return none_of(path.name, "operators that are not builtin", foreign, "all builtin")
+
+
+def _onnx(path: pathlib.Path) -> Any:
+    """The graph of an ONNX file.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    onnx = required("onnx")
+    try:
+        return onnx.load(path, load_external_data=False).graph
+    except required("google.protobuf.message", "protobuf").DecodeError as error:
+        raise UserError(f"{path} is not an ONNX file, or a damaged one: export it again") from error
+
+
+def micro(path: pathlib.Path) -> Check:
+    """Only operators that TFLite Micro has."""
+    lacking = dict.fromkeys(name for name in litert.operators(path.read_bytes()) if name not in MICRO_OPERATORS)
+    return none_of(path.name, "operators that TFLite Micro lacks", lacking, "all there")
+
+
+def valid(path: pathlib.Path) -> Check:
+    """What `onnx.checker` finds wrong."""
+    onnx = required("onnx")
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        problems = []
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        problems = [str(error)]
+    return none_of(path.name, "onnx.checker problems", problems, "valid")
+
+
+def scales(path: pathlib.Path) -> Check:
+    """A scale for every output channel of convolutions whose weights are integers: one for all ruins depthwise ones."""
+    found = _scales_of_tflite(path) if path.suffix == ".tflite" else _scales_of_onnx(path)
+    few = [f"{name} has {count} for {channels} channels" for name, channels, count in found if count != channels]
+    return none_of(path.name, "convolutions without a scale per channel", few, "one per channel")
+
+
+def _scales_of_tflite(path: pathlib.Path) -> Iterator[tuple[str, int, int]]:
+    """Of each convolution its name, channels and scales."""
+    graph = opened(path.read_bytes())
+    kinds = graph.schema.TensorType
+    for operator in graph.subgraph.operators:
+        kind = graph.name(operator)
+        if kind in _CHANNELS:
+            weights = graph.subgraph.tensors[operator.inputs[1]]
+            if weights.type in (kinds.INT8, kinds.INT4):
+                output = graph.subgraph.tensors[operator.outputs[0]]
+                scale = getattr(weights.quantization, "scale", None)
+                count = 0 if scale is None else len(scale)
+                yield f"{kind} {output.name.decode()}", int(weights.shape[_CHANNELS[kind]]), count
+
+
+def _scales_of_onnx(path: pathlib.Path) -> Iterator[tuple[str, int, int]]:
+    graph = _onnx(path)
+    sizes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
+    made = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type == "ConvInteger":  # has no more than one
+            yield f"{node.op_type} {node.output[0]}", sizes[node.input[1]][0], 1
+        dequantised = made.get(node.input[1]) if node.op_type == "Conv" else None
+        if dequantised is not None and dequantised.op_type == "DequantizeLinear":
+            weights, scale = dequantised.input[:2]
+            yield f"{node.op_type} {node.output[0]}", sizes[weights][0], math.prod(sizes.get(scale, (0,)))
