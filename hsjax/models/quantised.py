@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 from jaxtyping import Array
 
@@ -16,7 +17,7 @@ Seen = dict[tuple[str, ...], Activated | Weighed]
 """By path: `("stem", "conv", "kernel")`, `("stem", "act", "after")`, `("input",)`, `("output",)`."""
 
 
-def begin(network: Network, trained: Variables, batches: Iterable[Array]) -> Variables:
+def begin(network: Network, trained: Variables, batches: Iterable[Array | np.ndarray]) -> Variables:
     """Variables of a quantised network: those of the float one, and ranges of what it makes of some inputs.
 
     Args:

@@ -27,9 +27,9 @@ _FUSED = (relu, relu6, hard_sigmoid)
 
 # What TFLite's specification or the function itself says of the outputs' range, as int8 and as int16.
 _FIXED = {
-    sigmoid: ((0, 255 / 256), (0, 32767 / 32768)),
-    tanh: ((-1, 127 / 128), (-32767 / 32768, 32767 / 32768)),
-    hard_sigmoid: ((0, 1), (0, 1)),
+    sigmoid: ((0.0, 255 / 256), (0.0, 32767 / 32768)),
+    tanh: ((-1.0, 127 / 128), (-32767 / 32768, 32767 / 32768)),
+    hard_sigmoid: ((0.0, 1.0), (0.0, 1.0)),
 }
 
 

@@ -151,8 +151,11 @@ class FakeQuant(Quantiser):
         if phase.trains(layer.path) and not layer.is_initializing():
             batch = _extremes(jax.lax.stop_gradient(value), phase.mask)
             fresh = held[0].value == held[1].value  # nothing but zeros was ever seen
+            keep = jnp.where(fresh, 0, self.decay)
+            if phase.mask is not None:  # a batch without a single example says nothing
+                keep = jnp.where(jnp.any(phase.mask > 0), keep, 1)
             for end, seen in zip(held, batch, strict=True):
-                end.value = jnp.where(fresh, seen, self.decay * end.value + (1 - self.decay) * seen)
+                end.value = keep * end.value + (1 - keep) * seen
         low, high = (end.value for end in held)
         return low, high
 

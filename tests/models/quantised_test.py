@@ -1,0 +1,104 @@
+"""Networks with a quantiser for training: their variables, where they begin, what is seen."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hsjax import models
+from hsjax.models import quantised
+from hsjax.models.layers import Form, fake_quant
+from tests.models import family
+
+SHAPE = (12, 16)
+DSCNN = {"stem": 4, "widths": (4, 8), "depths": (1, 1), "strides": ((1, 1), (2, 2)), "squeeze_excite": 2}
+
+
+def dscnn(form=Form.FAST, **settings):
+    return models.build("dscnn", num_classes=2, form=form, quantiser=fake_quant(**settings), **DSCNN)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return family.draw(models.build("dscnn", num_classes=2, **DSCNN), (1, *SHAPE))
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return jnp.asarray(np.random.default_rng(0).normal(size=(6, *SHAPE)), jnp.float32)
+
+
+def test_parameters_are_those_of_the_float_network(trained):
+    shape = jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32)
+    for form in Form:
+        made = jax.eval_shape(dscnn(form).init, jax.random.key(0), shape)
+        chex.assert_trees_all_equal_shapes({name: made[name] for name in trained}, trained)
+        assert made.keys() == {*trained, "ranges"}
+
+
+@pytest.mark.parametrize("ranges", ["ema", "learned"])
+def test_training_begins_with_float_weights_and_what_they_make(trained, inputs, ranges):
+    network = dscnn(ranges=ranges)
+    begun = quantised.begin(network, trained, [inputs[:3], inputs[3:]])
+    made = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32))
+    chex.assert_trees_all_equal_shapes(begun, made)
+    ends = begun["ranges" if ranges == "ema" else "params"]
+    want = (inputs[:3].min() + inputs[3:].min()) / 2, (inputs[:3].max() + inputs[3:].max()) / 2
+    np.testing.assert_allclose((ends["input_low"], ends["input_high"]), want, rtol=1e-6)
+    plain = models.build("dscnn", num_classes=2, **DSCNN)
+    stem = [np.asarray(plain.apply(trained, part)[0].taps["stem"]) for part in (inputs[:3], inputs[3:])]
+    act = ends["stem"]["act"]
+    np.testing.assert_allclose(act["after_high"], np.mean([maps.max() for maps in stem]), rtol=1e-5)
+    assert act["after_low"] == 0
+    kernel = np.asarray(trained["params"]["stem"]["conv"]["kernel"])
+    chex.assert_trees_all_equal(begun["params"]["stem"]["conv"]["kernel"], kernel)
+    if ranges == "learned":
+        np.testing.assert_allclose(
+            begun["params"]["stem"]["conv"]["kernel_step"], np.abs(kernel).max((0, 1, 2)) / 127, rtol=1e-6
+        )
+
+
+def test_both_forms_compute_the_same_and_move_ranges_alike(trained, inputs):
+    begun = quantised.begin(dscnn(), trained, [inputs])
+    key = {"dropout": jax.random.key(1)}
+    networks = [dscnn(form) for form in (Form.FAST, Form.PLAIN)]
+    results = [family.hurried(lambda v, n=network: n.apply(v, inputs, True, key), begun) for network in networks]
+    (fast, moved), (plain, also) = results
+    # Where rounding errors of the two forms lie on both sides of a half, a level differs.
+    np.testing.assert_allclose(fast.logits, plain.logits, atol=0.05 * np.std(plain.logits))
+    chex.assert_trees_all_close(moved["ranges"], also["ranges"], rtol=0.02, atol=1e-3)
+    assert not np.array_equal(
+        moved["ranges"]["stem"]["act"]["after_high"], begun["ranges"]["stem"]["act"]["after_high"]
+    )
+
+
+def test_the_ends_of_the_network_lie_on_grids(trained, inputs):
+    network = dscnn()
+    begun = quantised.begin(network, trained, [inputs])
+    begun["ranges"]["output_low"], begun["ranges"]["output_high"] = jnp.float32(-2.55), jnp.float32(0)
+    logits = np.asarray(family.hurried(lambda v: network.apply(v, inputs)[0].logits, begun), np.float64)
+    np.testing.assert_allclose(logits / 0.01, np.round(logits / 0.01), atol=1e-3)
+    assert logits.max() <= 0
+    begun["ranges"]["input_high"] = begun["ranges"]["input_low"] = jnp.float32(0)  # everything saturates at 0
+    silent = family.hurried(lambda v: network.apply(v, inputs)[0].logits, begun)
+    np.testing.assert_array_equal(silent, np.broadcast_to(silent[:1], silent.shape))
+
+
+def test_what_is_seen_is_float(trained, inputs):
+    network = dscnn()
+    begun = quantised.begin(network, trained, [inputs])
+    outputs, seen = quantised.seen(network, begun, inputs)
+    want = models.build("dscnn", num_classes=2, **DSCNN).apply(trained, inputs)[0]
+    np.testing.assert_allclose(outputs.logits, want.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen["stem", "act", "after"].value, want.taps["stem"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(seen["output",].value, outputs.logits)
+    kernel = seen["logits", "kernel"]
+    np.testing.assert_allclose(kernel.step * kernel.levels, kernel.value, atol=float(kernel.step.max()) / 1.99)
+
+
+def test_a_network_without_such_a_quantiser(trained, inputs):
+    with pytest.raises(ValueError, match="built with a FakeQuant"):
+        quantised.begin(models.build("dscnn", num_classes=2, **DSCNN), trained, [inputs])
+    with pytest.raises(ValueError, match="no inputs"):
+        quantised.begin(dscnn(), trained, [])
