@@ -10,6 +10,11 @@ the float file, which is then written anew in integers on exactly the trained gr
   of weights from the weights (learnt ones are lost), has no 4-bit depthwise convolution and no leaky ReLU, keeps a mean
   as SUM, which LiteRT's reference kernels compute wrongly in int8, and brings four more packages.
 * TensorFlow's converter with calibration, and the scales rewritten in its file: neither 4 bits nor layers of their own.
+
+Emulation and file are not equal to the last bit: LiteRT's reference kernels round products twice (0.2 to 0.7 % of a
+convolution's outputs are one level off what exact integers give), and a bias is rounded to whole products, which the
+emulation leaves out (0.1 to 0.3 %). On 791 windows of PhysioNet 2016, Song's student calibrated so: 95 % of all logits are
+equal, the others one level apart; 789 classes agree with the reference kernels, all 791 with XNNPACK's.
 """
 
 from typing import Any
