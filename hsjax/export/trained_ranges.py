@@ -13,8 +13,8 @@ the float file, which is then written anew in integers on exactly the trained gr
 
 Emulation and file are not equal to the last bit: LiteRT's reference kernels round products twice (0.2 to 0.7 % of a
 convolution's outputs are one level off what exact integers give), and a bias is rounded to whole products, which the
-emulation leaves out (0.1 to 0.3 %). On 791 windows of PhysioNet 2016, Song's student calibrated so: 95 % of all logits are
-equal, the others one level apart; 789 classes agree with the reference kernels, all 791 with XNNPACK's.
+emulation leaves out (0.1 to 0.3 %). On 791 windows of PhysioNet 2016, Song's student calibrated so: 95 % of all logits
+are equal, the others one level apart; 789 classes agree with the reference kernels, all 791 with XNNPACK's.
 """
 
 from typing import Any
