@@ -4,6 +4,8 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+import numpy as np
+
 from hsjax import config as run_config
 from hsjax.config import ConfigDict, StageKind
 from hsjax.experiment import folder
@@ -76,8 +78,9 @@ def enforce(context: Context) -> None:
 
 
 def model_rows(context: Context) -> Iterator[ResultRow]:
-    """Size, latency and memory of every exported file and of the front end."""
+    """Of every exported file how often it agrees with its network; size, latency and memory, of the front end too."""
     for stage, source, directory in _directories(context):
+        yield from _agreements(context, stage, source, directory)
         for name, profile in json.loads((directory / PROFILE).read_text()).items():
             variant, _, kind = pathlib.Path(name).stem.rpartition("-")
             for metric, volatile in _COSTS.items():
@@ -88,3 +91,17 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
                         n=profile["runs"] if "microseconds" in metric else None,
                         volatile=volatile,
                     )  # fmt: skip
+
+
+def _agreements(context: Context, stage: ConfigDict, source: str, directory: pathlib.Path) -> Iterator[ResultRow]:
+    """The part of the test recordings that each file decides as its network does."""
+    for check in json.loads((directory / GATE).read_text()):
+        if check["check"] == gate.AGREEMENT:
+            file = directory / pathlib.PurePosixPath(check["model"]).name
+            variant, _, kind = file.stem.rpartition("-")
+            scored = folder.load_predictions(predictions_path(file))
+            yield ResultRow(
+                context.dataset.name, stage.protocol, source, stage.seed, stage.fold, scored.key.split, scored.unit,
+                variant, kind, "agreement", "", check["value"],
+                n=len(scored.label), n_groups=len(np.unique(scored.group)),
+            )  # fmt: skip

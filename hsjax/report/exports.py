@@ -8,6 +8,8 @@ from hsjax.report.cells import NONE, amount, amounts, caption, difference, exten
 from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import MODEL, RECORDING, Check, File, Run, file_of
 
+# Part of the units that a file decides as its network does.
+_AGREEMENT = "agreement"
 # Shown first, in this order; any other figure of a file follows.
 _COSTS = ("bytes", "parameters", "macs")
 _FLOAT32_BYTES = 4
@@ -21,7 +23,7 @@ def models(run: Run) -> html.Section | None:
     exported = {file for file in files if file.exported}
     known = dict.fromkeys(row.metric for row in run.results if row.unit == MODEL and file_of(row) in exported)
     costs = [*(name for name in _COSTS if name in known), *(name for name in known if name not in _COSTS)]
-    metrics = (run.headline_metric, "auroc")
+    metrics = (_AGREEMENT, run.headline_metric, "auroc")
     lost = f"{DIFFERENCE}auroc"
     header = ["stage", "file", "protocol", "gate", *map(wording.metric, metrics), "AUROC, file minus network"]
     rows: list[list[Content]] = [
@@ -38,9 +40,11 @@ def models(run: Run) -> html.Section | None:
     ]
     settings = dict.fromkeys((file.protocol, RECORDING) for file in files)
     words = (
-        "Exported files and the networks they come from, per recording of the test part, at the network's threshold. "
-        "A file that takes features needs the front end beside it, whose size and time come on top. TFLite files are "
-        "timed without Intel's AMX units, and once more (auto kernels) as LiteRT runs them by itself. "
+        "Exported files and the networks they come from, per recording of the test part, at the network's threshold; "
+        "agreement is the part of the recordings that a file decides as its network does. "
+        "A file that takes features needs the front end beside it, whose size and time come on top; one that takes "
+        "samples has it inside, in float32. TFLite files are timed without Intel's AMX units, and those of int8 once "
+        "more (auto kernels) as LiteRT runs them by itself. "
         "Times and memory are those of the machine that made this page, and differ a little from run to run. "
         f"{extents(run, settings)}"
     )

@@ -69,6 +69,8 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
     predictions.append(file.predictions)
     rows += evaluate.score(file.predictions, threshold=file.threshold, **settings)
     rows += evaluate.difference([file], [network], "kd", **settings)
+    agreeing = (dataset, "grouped", "kd", 0, 0, "test", "recording", "tflite-int8", "features", "agreement", "", 0.9876)
+    rows.append(ResultRow(*agreeing, n=24, n_groups=12))
     for metric, value in (("bytes", 47992.0), ("latency_ms", 0.0204567)):
         where = (dataset, "grouped", "kd", 0, 0, "", "model", "tflite-int8", "features")
         rows.append(ResultRow(*where, metric, "", value, volatile=int(metric != "bytes")))
@@ -270,6 +272,7 @@ def test_gate_exports_and_quarantine(real):
     assert [line[0] for line in body] == ["kd", "kd"]
     assert "tflite-int8-features" in body[1][1]
     assert "failed" in body[1][header.index("gate")]
+    assert ">0.988<" in body[1][header.index("agreement")]
     assert "47,992" in body[1][header.index("bytes")]
     assert ">0.0205<" in body[1][header.index("latency ms")]
     assert "+0.000" in body[1][header.index("AUROC, file minus network")]

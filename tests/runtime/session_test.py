@@ -27,6 +27,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     (folder / "float.tflite").write_bytes(tflite.float32(dense, (1, 6)))
     (folder / "int8.tflite").write_bytes(tflite.int8(dense, (1, 6), CALIBRATION))
+    (folder / "int16.tflite").write_bytes(tflite.Traced(dense, (1, 6)).int16(CALIBRATION))
     (folder / "batch2.tflite").write_bytes(tflite.float32(dense, (2, 6)))
     _onnx(folder / "free.onnx", ["batch", 6], onnx.TensorProto.FLOAT)
     _onnx(folder / "double.onnx", ["batch", 6], onnx.TensorProto.DOUBLE)
@@ -57,12 +58,13 @@ def test_runs_any_number_of_examples(folder, rng, name, n):
     np.testing.assert_allclose(outputs, np.maximum(x @ WEIGHTS, 0), atol=1e-5)
 
 
-def test_int8_is_hidden(folder):
-    session = runtime.load(folder / "int8.tflite")
-    assert session.input_dtype == np.int8
+@pytest.mark.parametrize(("name", "dtype", "part"), [("int8", np.int8, 0.02), ("int16", np.int16, 0.005)])
+def test_integers_are_hidden(folder, name, dtype, part):
+    session = runtime.load(folder / f"{name}.tflite")
+    assert session.input_dtype == dtype
     outputs, expected = session.run(CALIBRATION), np.maximum(CALIBRATION @ WEIGHTS, 0)
     assert outputs.dtype == np.float32
-    np.testing.assert_allclose(outputs, expected, atol=0.02 * expected.max())
+    np.testing.assert_allclose(outputs, expected, atol=part * expected.max())
 
 
 def test_inputs_beyond_the_calibrated_range_saturate(folder):
@@ -77,6 +79,9 @@ def test_quantisation_rounds_halves_away_from_zero_and_saturates():
     expected = np.array([3, 4, 2, 3, 5, 1, 127, -128], np.int8)
     np.testing.assert_array_equal(quantisation.quantise(real), expected)
     np.testing.assert_array_equal(quantisation.dequantise(expected[:6]), np.array([0, 0.5, -0.5, 0, 1, -1], np.float32))
+    wide = litert.Quantisation(scale=0.5, zero_point=0, dtype=np.int16)
+    np.testing.assert_array_equal(wide.quantise(real), np.array([0, 1, -1, 0, 2, -2, 32767, -32768], np.int16))
+    np.testing.assert_array_equal(litert.Quantisation(1e-44, 0).quantise(real[:1] + 1), [127])
 
 
 def test_quantisation_is_tflites_own(rng):

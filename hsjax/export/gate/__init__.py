@@ -8,9 +8,10 @@ from hsjax.export.gate.checks import Check, GateFailed, broken, enforce, none_of
 from hsjax.export.gate.contents import MICRO_OPERATORS, micro
 from hsjax.export.gate.inspection import inspect, locate
 from hsjax.export.gate.layers import EXAMPLES
-from hsjax.export.gate.parity import MAX_DEVIATION, agreement, deviation, labels, metric_drop
+from hsjax.export.gate.parity import AGREEMENT, MAX_DEVIATION, agreement, deviation, labels, metric_drop
 
 __all__ = [
+    "AGREEMENT",
     "EXAMPLES",
     "MAX_DEVIATION",
     "MICRO_OPERATORS",

@@ -56,6 +56,7 @@ class Layer(NamedTuple):
     decibels: float
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is noise
 def compare(reference: Iterable[list[Value]], measured: Iterable[list[Value]]) -> list[Layer]:
     """The layers of a file that the reference has too, in the order in which the file computes them.
 
@@ -106,31 +107,32 @@ def _alike(wanted: list[Value], found: list[Value]) -> list[_Pair]:
     Where those end, the next is kept too: what is not computed any more as it should be. Layers in between that are
     computed in another way (a product by another of the same outcome) have no value that is like theirs.
     """
+    places: dict[int, list[int]] = {}
+    for place, value in enumerate(found):
+        places.setdefault(value.real.size, []).append(place)
+    stacks = {size: np.stack([found[place].real.ravel() for place in of_size]) for size, of_size in places.items()}
     pairs: list[tuple[float, _Pair]] = []
     for place, value in enumerate(wanted):
-        candidates = [
-            (_decibels(_arranged(value.real, axes), found[other].real), (place, other, axes))
-            for other in range(len(found))
-            if found[other].real.size == value.real.size
-            for axes in _LAYOUTS
-        ]
-        if candidates:
-            pairs.append(max(candidates))
+        size = value.real.size
+        candidates = []
+        for axes in _LAYOUTS if size in stacks else ():
+            want = _arranged(value.real, axes).ravel()
+            noise = np.square(stacks[size] - want).sum(axis=1)
+            likest = int(noise.argmin())
+            candidates.append((ratio(np.square(want).sum(), noise[likest]), (place, places[size][likest], axes)))
+        pairs += [max(candidates)] if candidates else []
     sound = [decibels >= Expected.INTEGERS.value[1] for decibels, _ in pairs]
     end = len(sound) - sound[::-1].index(True) if True in sound else 0
     alike = [pair for like, (_, pair) in zip(sound, pairs, strict=True) if like]
     return alike + [pair for _, pair in pairs[end : end + 1]]
 
 
-def _decibels(signal: np.ndarray, measured: np.ndarray) -> float:
-    return ratio(np.square(signal).sum(), np.square(signal.ravel() - measured.ravel()).sum())
-
-
 def ratio(signal: float, noise: float) -> float:
-    """Of sums of squares, in decibels within ±999; of noise without a signal the least."""
+    """Of sums of squares, in decibels within ±999; the least of noise without a signal, or that is not finite."""
     if not noise:
         return _MOST
-    return max(-_MOST, min(10 * math.log10(signal / noise), _MOST)) if signal else -_MOST
+    quotient = float(signal) / float(noise)
+    return max(-_MOST, min(10 * math.log10(quotient), _MOST)) if 0 < quotient < math.inf else -_MOST
 
 
 def culprit(layers: list[Layer], expected: Expected) -> tuple[Layer, float]:

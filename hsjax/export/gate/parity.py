@@ -25,6 +25,9 @@ MIN_AGREEMENT = 0.99
 MAX_METRIC_DROP = 0.01
 """What a file may lose of AUROC, to the worse end of its interval."""
 
+AGREEMENT = "class agreement"
+"""Name of that check."""
+
 _MOST_CLASSES = 6
 """Of which all exchanges are tried: 6! are 720."""
 
@@ -55,7 +58,7 @@ def labels(model: str, described: tuple[str, ...], classes: tuple[str, ...]) -> 
       classes: of the data that the network was trained on.
     """
     pairs = itertools.zip_longest(described, classes, fillvalue="nothing")
-    wrong = [f"output {index} is {says}, not {is_}" for index, (is_, says) in enumerate(pairs) if is_ != says]
+    wrong = [f"output {index} is {meant}, not {said}" for index, (said, meant) in enumerate(pairs) if said != meant]
     return none_of(model, "labels out of place", wrong, ", ".join(classes))
 
 
@@ -80,7 +83,7 @@ def agreement(
     detail = f"{equal} of {total}"
     if not value >= limit and classes:
         detail += _exchanged(reference, measured, limit, classes)
-    return Check(model, "class agreement", value, limit, value >= limit, detail)
+    return Check(model, AGREEMENT, value, limit, value >= limit, detail)
 
 
 def _exchanged(reference: np.ndarray, measured: np.ndarray, limit: float, classes: tuple[str, ...]) -> str:

@@ -31,6 +31,7 @@ def test_decibels_by_hand():
     ]
     assert layers.ratio(0.0, 1.0) == -999
     assert layers.ratio(0.0, 0.0) == 999
+    assert layers.ratio(1.0, np.inf) == layers.ratio(np.inf, np.nan) == layers.ratio(np.nan, 1.0) == -999
 
 
 def test_the_layer_that_loses_most_against_what_came_before():
