@@ -182,6 +182,93 @@ def test_objectives_that_contradict_themselves_stop_with_a_sentence(changes, mes
     assert "\n" not in str(caught.value)
 
 
+def compressing(**changes) -> config.ConfigDict:
+    """Stages of which each begins with the one before and makes it smaller, with changes of single keys."""
+    made, stage = config.base(), config.train_stage
+    made.stages = {
+        "whole": stage("song-student"),
+        "narrow": stage("song-student", begin="whole", compress={"channels": {"*": 0.5, "hidden": 4}}),
+        "thin": stage("song-student", begin="narrow", compress={"ranks": {"hidden": 0.25}}),
+        "sparse": stage(
+            "song-student", begin="thin", compress={"prune": {"sparsity": 0.5}}, sweep=config.grid(sparsity=(0.5, 0.8))
+        ),
+        "few": stage("song-student", begin="sparse@sparsity=0.8", compress={"cluster": {"clusters": 16}}),
+        "tuned": stage("song-student", begin="few", objective="distil", teacher="whole"),
+        "other": stage("song-teacher", begin="tuned"),
+    }
+    made.pipeline = ("whole", "narrow", "thin", "sparse", "few", "tuned", "other")
+    with made.unlocked():
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            place = made.stages
+            for section in sections:
+                place = place[section]
+            place[last] = config.ConfigDict(value) if isinstance(value, dict) else value
+    return made
+
+
+def test_what_earlier_stages_did_to_a_network_is_found():
+    made = compressing()
+    config.validate(made)
+    assert [name for name in made.pipeline if config.keeps_zeros(made.stages, name)] == ["few", "tuned", "other"]
+    assert [name for name in made.pipeline if config.compressed(made.stages, name)] == list(made.pipeline)[1:]
+    of_tuned = config.shrinkings(made.stages, "tuned")
+    assert [(dict(one.channels), dict(one.ranks)) for one in of_tuned] == [
+        ({"*": 0.5, "hidden": 4}, {}), ({}, {"hidden": 0.25}),
+    ]  # fmt: skip
+    assert config.shrinkings(made.stages, "other") == []
+    assert config.prunes(made.stages.sparse)
+    assert config.of_member(made.stages, "sparse@sparsity=0.8").compress.prune.sparsity == 0.8
+
+
+def test_ranges_are_kept_by_the_same_network_quantised_in_the_same_way():
+    int8, learned = {"weights": 8}, {"weights": 8, "ranges": "learned"}
+    made = compressing()
+    for name, begin, quantise, compress in (
+        ("a", "few", int8, {}),
+        ("b", "a", int8, {}),
+        ("c", "a", learned, {}),
+        ("d", "b", int8, {"ranks": {"hidden": 1}}),
+        ("e", "b", int8, {"cluster": {"clusters": 4}}),
+    ):
+        made.stages[name] = config.train_stage("song-student", begin=begin, quantise=quantise, compress=compress)
+    assert [name for name in "abcde" if config.keeps_ranges(made.stages, name)] == ["b", "e"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"narrow.begin": ""}, r"stages\.narrow\.compress has channels or ranks, .* name that stage in begin"),
+        (
+            {"narrow.compress.channels": {"*": 1.5}},
+            "narrow.compress.channels are whole numbers from 1 on",
+        ),
+        ({"narrow.compress.channels": {"*": 0}}, "narrow.compress.channels are whole numbers from 1 on"),
+        ({"thin.compress.ranks": {"hidden": "all"}}, "thin.compress.ranks are whole numbers from 1 on, or fractions"),
+        ({"whole.compress.prune.begin": 0.6}, "begin and end in this order"),
+        ({"whole.compress.prune.end": 1.1}, "begin and end in this order"),
+        ({"whole.compress.prune.every": 0}, "every of at least 1 step"),
+        ({"whole.compress.prune.sparsity": 1.0}, "whole.compress.prune.sparsity lies between 0 and 1, without 1"),
+        ({"sparse.sweep": ({"sparsity": -0.1},)}, r"sparse@sparsity=-0\.1\.compress\.prune\.sparsity lies between"),
+        ({"sparse.compress.prune.scope": "n-of-m"}, "makes 3.2 of 4 weights zero; n-of-m needs a whole number"),
+        ({"few.compress.cluster.clusters": 1}, "clusters is 1; a kernel has 2 to 256 of them"),
+        ({"few.compress.cluster.clusters": 257}, "clusters is 257; a kernel has 2 to 256 of them"),
+        ({"few.compress.cluster.iterations": 0}, "iterations must be at least 1"),
+        ({"few.compress.prune.sparsity": 0.9}, "few.compress prunes and clusters at once; make two stages"),
+        ({"sparse.compress.cluster.clusters": 4}, "compress prunes and clusters at once; make two stages"),
+        ({"thin.model": "song-teacher"}, "the network of 'narrow' smaller, which is song-student: set model to that"),
+        ({"few.options": {"hidden": 8}}, "few.options are not those of 'sparse@sparsity=0.8'"),
+        ({"tuned.quantise.batches": 0}, "tuned.quantise.batches must be at least 1"),
+        ({"whole.quantise.weights": 8, "whole.pretrained": "weights.h5"}, "whole has both pretrained and quantise"),
+        ({"few.compress.clusters": 4}, r"stages\.few\.compress\.clusters does not exist; did you mean"),
+    ],
+)
+def test_compression_that_contradicts_itself_stops_with_a_sentence(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config.validate(compressing(**changes))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["one@alpha=1", "one + another"])
 def test_a_stage_is_not_named_like_a_member_or_like_several(name):
     made = objectives()

@@ -47,7 +47,7 @@ class Codebook(NamedTuple):
 def codebook(
     kernel: Float[Array, "..."], key: Array, *, k: int, beginning: Beginning, iterations: int = 100
 ) -> Codebook:
-    """Cluster a kernel by k-means (Lloyd 1982) on its weights.
+    """Cluster a kernel by k-means (Lloyd 1982) on its weights; one that has no more than k values keeps them.
 
     Args:
       kernel: any shape.
@@ -68,6 +68,8 @@ def codebook(
     start = _spread(values, counts, free, k) if beginning is Beginning.LINEAR else _drawn(values, counts, key, k)
     # What is not free lies at infinity, where it is nobody's nearest.
     start = jnp.sort(jnp.where(jnp.arange(k) < free, start, jnp.inf))
+    own = jnp.unique(jnp.where(counts, values, jnp.inf), size=k + 1, fill_value=jnp.inf)
+    start = jnp.where(jnp.sum(jnp.isfinite(own)) <= free, own[:k], start)
 
     def update(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         centroids, _, count = state
@@ -137,8 +139,9 @@ def _moved(
     """The mean of those that count in each cluster; an empty one goes to whoever is farthest from his."""
     k = len(centroids)
     members = jax.ops.segment_sum(counts.astype(values.dtype), assigned, k)
-    total = jax.ops.segment_sum(values, assigned, k)  # those that do not count are 0
-    means = jnp.where(members > 0, total / jnp.maximum(members, 1), centroids)
+    # Of the differences, so that equal weights have exactly their value as mean.
+    away = jax.ops.segment_sum(jnp.where(counts, values - centroids[assigned], 0.0), assigned, k)
+    means = jnp.where(members > 0, centroids + away / jnp.maximum(members, 1), centroids)
     empty = (members == 0) & jnp.isfinite(centroids)
 
     def fill(means: Array) -> Array:

@@ -16,8 +16,14 @@ ALL = ("*",)
 """Patterns that match every kernel."""
 
 
+def every(params: Mapping[str, Any]) -> Kernels:
+    """All kernels of a tree of parameters, those of recurrent layers too."""
+    leaves = ((_names(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params))
+    return {"/".join(path): leaf for path, leaf in leaves if path[-1].endswith("kernel")}
+
+
 def kernels(params: Mapping[str, Any], patterns: Sequence[str] = ALL) -> Kernels:
-    """The kernels of a tree of parameters, those of recurrent layers too.
+    """The kernels of a tree of parameters at some paths.
 
     Args:
       params: nested dictionaries.
@@ -27,11 +33,12 @@ def kernels(params: Mapping[str, Any], patterns: Sequence[str] = ALL) -> Kernels
     Raises:
       UserError: a pattern matches no kernel, or no kernel is left.
     """
-    found = {path: leaf for path, leaf in _leaves(params) if path[-1].endswith("kernel")}
+    found = every(params)
+    paths = {path: tuple(path.split("/")) for path in found}
     for pattern in patterns:
-        if not any(is_frozen(path, (pattern.removeprefix("!"),)) for path in found):
-            raise UserError(f"no kernel is at {pattern!r}; there are {', '.join('/'.join(path) for path in found)}")
-    chosen = {"/".join(path): leaf for path, leaf in found.items() if is_frozen(path, tuple(patterns))}
+        if not any(is_frozen(path, (pattern.removeprefix("!"),)) for path in paths.values()):
+            raise UserError(f"no kernel is at {pattern!r}; there are {', '.join(found) or 'none'}")
+    chosen = {path: leaf for path, leaf in found.items() if is_frozen(paths[path], tuple(patterns))}
     if not chosen:
         raise UserError(f"the patterns {', '.join(patterns) or '()'} leave no kernel; name some")
     return chosen
@@ -40,10 +47,6 @@ def kernels(params: Mapping[str, Any], patterns: Sequence[str] = ALL) -> Kernels
 def replaced(params: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
     """The same tree with some leaves exchanged, by path."""
     return jax.tree_util.tree_map_with_path(lambda path, leaf: new.get("/".join(_names(path)), leaf), params)
-
-
-def _leaves(params: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
-    return [(_names(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
 
 
 def _names(path: Any) -> tuple[str, ...]:

@@ -64,23 +64,27 @@ def chosen(layers: Mapping[str, tuple[int, int]], ranks: Mapping[str, int | floa
     Raises:
       UserError: a pattern matches nothing, or no layer becomes smaller.
     """
-    for pattern in ranks:
-        if not fnmatch.filter(layers, pattern):
-            raise UserError(
-                f"no linear layer or 1x1 convolution is called {pattern!r}; there are {', '.join(layers) or 'none'}"
-            )
-    found = {}
-    for path, (inputs, features) in layers.items():
-        matching = [pattern for pattern in ranks if fnmatch.fnmatchcase(path, pattern)]
-        if not matching:
-            continue
-        rank = ranks[max(matching, key=len)]
-        rank = math.ceil(rank * min(inputs, features)) if rank < 1 else int(rank)
-        if rank * (inputs + features) < inputs * features:
-            found[path] = rank
-    if not found:
-        raise UserError(f"ranks {dict(ranks)} make no layer smaller; lower them")
-    return tuple(found.items())
+    wanted = _matched(layers, ranks)
+    return _smaller(
+        layers, {path: math.ceil(rank * min(layers[path])) if rank < 1 else int(rank) for path, rank in wanted.items()}
+    )
+
+
+def by_energy(
+    variables: Mapping[str, Any], layers: Mapping[str, tuple[int, int]], energy: Mapping[str, float]
+) -> Ranks:
+    """As `chosen`, the least rank that keeps a part of each kernel's energy.
+
+    Args:
+      variables: trained.
+      layers: see `chosen`.
+      energy: by pattern of paths; above 0, at most 1.
+
+    Raises:
+      UserError: see `chosen`.
+    """
+    wanted = _matched(layers, energy)
+    return _smaller(layers, {path: rank_of(_kernel(variables, path), part) for path, part in wanted.items()})
 
 
 def factorised(variables: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
@@ -102,3 +106,34 @@ def _within(params: Mapping[str, Any], path: tuple[str, ...], rank: int) -> dict
     down, up = factors(params["kernel"], rank)
     rest = {name: value for name, value in params.items() if name != "kernel"}
     return {"down": {"kernel": down}, "up": {"kernel": up, **rest}}
+
+
+def _kernel(variables: Mapping[str, Any], path: str) -> Array:
+    place = variables["params"]
+    for name in path.split("/"):
+        place = place[name]
+    return place["kernel"]
+
+
+def _matched(layers: Mapping[str, tuple[int, int]], by_pattern: Mapping[str, Any]) -> dict[str, Any]:
+    """What the longest pattern that matches says of each layer; none of those that no pattern matches."""
+    for pattern in by_pattern:
+        if not fnmatch.filter(layers, pattern):
+            raise UserError(
+                f"no linear layer or 1x1 convolution is called {pattern!r}; there are {', '.join(layers) or 'none'}"
+            )
+    found = {}
+    for path in layers:
+        matching = [pattern for pattern in by_pattern if fnmatch.fnmatchcase(path, pattern)]
+        if matching:
+            found[path] = by_pattern[max(matching, key=len)]
+    return found
+
+
+def _smaller(layers: Mapping[str, tuple[int, int]], ranks: Mapping[str, int]) -> Ranks:
+    found = tuple(
+        (path, rank) for path, rank in ranks.items() if rank * sum(layers[path]) < layers[path][0] * layers[path][1]
+    )
+    if not found:
+        raise UserError(f"at ranks {', '.join(f'{path} {rank}' for path, rank in ranks.items())} no layer is smaller")
+    return found

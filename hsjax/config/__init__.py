@@ -7,6 +7,7 @@ A config file (`configs/NAME.py`) starts from `base()`, adds stages made by `tra
 from ml_collections import ConfigDict
 
 from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.compression import compressed, keeps_ranges, keeps_zeros, prunes, shrinkings
 from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
 from hsjax.config.sweeps import AT, grid, members, of_member
 from hsjax.config.training import earlier, predicts, teachers
@@ -23,14 +24,19 @@ __all__ = [
     "WholeFilter",
     "base",
     "choice",
+    "compressed",
     "differences",
     "earlier",
     "export_stage",
     "grid",
+    "keeps_ranges",
+    "keeps_zeros",
     "members",
     "of_member",
     "predicts",
+    "prunes",
     "report_stage",
+    "shrinkings",
     "stages",
     "teachers",
     "train_stage",

@@ -141,6 +141,42 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
                 "dist_gamma": 1.0,
                 "class_balanced_beta": 0.999,  # class_weighting=class-balanced
             },
+            # Compression: channels and ranks make the network of `begin` a smaller one, pruning and clustering act on
+            # weights after every step. What was done to the network that is begun with stays done: channels stay out,
+            # zeros zero. To combine, name stages of which each begins with the one before.
+            "compress": {
+                # channels kept, by group (whoever names a wrong one is told all): a number or, below 1, a fraction:
+                # {"*": 0.5}, {"conv2": 20}
+                "channels": {},
+                "importance": "l2",  # of a channel: l1 or l2 norm of its filters, norm-scale of its batch norms
+                # linear layers and 1x1 convolutions that become two thin ones: number or, below 1, fraction of channels
+                # between them: {"hidden": 4}, {"block*": 0.25}
+                "ranks": {},
+                "prune": {
+                    "sparsity": 0.0,  # of weights in kernels that are zero in the end; 0: no pruning
+                    "scope": "global",  # the smallest of all, of each layer, or n-of-m (2 of 4: m=4, sparsity=0.5)
+                    "m": 4,  # n-of-m
+                    "kernels": ("*",),  # paths of them; ("*", "!logits"): all but one layer
+                    "begin": 0.0,  # of all steps: when the first are due, and the last; no epoch before is the best
+                    "end": 0.5,
+                    "every": 10,  # steps between two changes
+                },
+                "cluster": {
+                    "clusters": 0,  # distinct values of each kernel, 2 to 256, zero among them; 0: as many as there are
+                    "kernels": ("*",),
+                    "start": "linear",  # of k-means: linear, k-means++
+                    "iterations": 100,  # of k-means, at most
+                },
+            },
+            # quantisation-aware training: what the network computes is rounded as in the file that it becomes
+            "quantise": {
+                "weights": 0,  # bits of kernels, 4 or 8; 0: no quantisation
+                "activations": 8,  # bits of what layers hand on, 8 or 16
+                "ranges": "ema",  # ema: of activations, averages; learned: trained, and so are the steps of kernels
+                "decay": 0.99,  # part of an average that a step keeps
+                "overrides": {},  # bits of single layers, by pattern of paths: {"logits": {"weights": 8}}
+                "batches": 8,  # of training examples, whose ranges training begins with
+            },
             "average": False,  # whether the moving average of the weights is what is validated and kept
             # random changes in the step, by functions of hsjax.dsp.augment with their arguments and `probability`:
             # {"samples": {"gain": {"gain_db": (-6.0, 6.0), "probability": 0.5}}, "features": {"spec_augment": {...}}}
@@ -212,7 +248,7 @@ def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:
     return stage
 
 
-FREE = ("stages", "options", "hints", "taps", "augment")
+FREE = ("stages", "options", "hints", "taps", "augment", "channels", "ranks", "overrides")
 """Sections whose keys are not known here."""
 
 TEMPLATES = {StageKind.TRAIN: lambda: train_stage(""), StageKind.EXPORT: export_stage, StageKind.REPORT: report_stage}

@@ -13,6 +13,7 @@ AT = "@"
 
 _SWEPT = ("temperature", "alpha")
 _OF_OPTIMIZER = ("learning_rate", "weight_decay")
+_SPARSITY = "sparsity"
 
 Point = Mapping[str, float]
 
@@ -65,7 +66,7 @@ def problem(stage: ConfigDict) -> str | None:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return f"has {key}={value!r}, which is no number"
             if _section(stage, key) is None:
-                known = (*_SWEPT, *_OF_OPTIMIZER, *stage.constants, *stage.hints)
+                known = (*_SWEPT, *_OF_OPTIMIZER, _SPARSITY, *stage.constants, *stage.hints)
                 return f"has {key!r}; only constants can be swept over: {', '.join(known)}"
     names = members("", stage)
     return "names one member twice" if len(set(names)) < len(names) else None
@@ -77,6 +78,8 @@ def _section(stage: ConfigDict, key: str) -> Any:
         return stage
     if key in _OF_OPTIMIZER:
         return stage.optimizer
+    if key == _SPARSITY:
+        return stage.compress.prune
     if key in stage.constants and key != "class_balanced_beta":
         return stage.constants
     return stage.hints if key in stage.hints else None

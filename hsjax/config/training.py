@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from hsjax.config import sweeps
+from hsjax.config import compression, sweeps
 from hsjax.config.choices import LearnsFrom, choice
 
 _TEACHERS = " + "
@@ -68,7 +68,9 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
         return
     # Of a sweep, its members' constants are what counts; what is wrong with one is wrong with most.
     for member in sweeps.members(name, stage):
-        found = list(_constants(f"config.stages.{member}", sweeps.of_member(ConfigDict({name: stage}), member), learns))
+        its = sweeps.of_member(ConfigDict({name: stage}), member)
+        found = list(_constants(f"config.stages.{member}", its, learns))
+        found += compression.problems(f"config.stages.{member}", its)
         yield from found
         if found:
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from hsjax.config import sweeps, training
+from hsjax.config import compression, sweeps, training
 from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import TEMPLATES, base, refuse_unknown
 from hsjax.types import UserError
@@ -70,8 +70,13 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     if not stages_by_name:
         yield "config.pipeline has no train stage; name at least one"
     trained: list[str] = []
+    sound: list[str] = []  # of whose earlier stages all exist
     for name, stage in stages_by_name.items():
-        yield from training.problems(name, stage, trained)
+        wrong = list(training.problems(name, stage, trained))
+        yield from wrong
+        if not wrong and (not stage.begin or _stage_of(stage.begin) in sound):
+            sound.append(name)
+            yield from compression.chain_problems(config.stages, name)
         trained += sweeps.members(name, stage) if sweeps.problem(stage) is None else [name]
     learning_alone = [name for name, stage in stages_by_name.items() if not training.predicts(stage)]
     for name, stage in stages_by_name.items():

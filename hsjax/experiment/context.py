@@ -18,7 +18,7 @@ from hsjax import config as run_config
 from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
-from hsjax.experiment import folder, learning
+from hsjax.experiment import folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
 from hsjax.models.pretrained import load as load_pretrained
 from hsjax.types import Batch, Dataset, Examples, RunKey, Split, UserError
@@ -158,11 +158,28 @@ class Context:
         """The network of a train stage, with as many outputs as the dataset has classes."""
         num_classes = len(self.dataset.classes) if num_classes is None else num_classes
         settings = self.stage(stage)
-        network = models.build(settings.model, num_classes=num_classes, form=form, **settings.options)
+        network = self._built(stage, form, num_classes)
         precision = choice(models.Precision, settings.precision, f"stages.{stage}.precision")
         if form is models.Form.PLAIN:
             precision = models.Precision.FLOAT32  # what is counted and exported
         return dataclasses.replace(network, frozen=tuple(settings.freeze), precision=precision)
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a run is one object and lives as long as its process
+    def _built(self, stage: str, form: models.Form, num_classes: int) -> models.Network:
+        settings = self.stage(stage)
+        quantiser = learning.quantiser(settings, f"config.stages.{stage}.quantise")
+        network = models.build(
+            settings.model, num_classes=num_classes, form=form, quantiser=quantiser, **settings.options
+        )
+        try:
+            return smaller.network(network, run_config.shrinkings(self.config.stages, stage), self.one_input)
+        except UserError as error:
+            raise UserError(f"config.stages.{stage}.compress: {error}") from error
+
+    @property
+    def one_input(self) -> jax.ShapeDtypeStruct:
+        """What a network sees of one example: shape and dtype, with a batch of 1 in front."""
+        return jax.ShapeDtypeStruct((1, *self.front_end.shape), jnp.float32)
 
     def learner(self, name: str, steps: int, num_classes: int | None = None) -> train.Learner:
         """Network, objective and optimiser of a train stage that takes `steps` steps in all."""
@@ -181,6 +198,7 @@ class Context:
             # Nobody trains them: what of them was frozen is no part of what a step is compiled for.
             teachers=tuple(dataclasses.replace(teacher, frozen=()) for teacher in teachers) if runs else (),
             peer=peer,
+            keeps_zeros=run_config.keeps_zeros(self.config.stages, name),
         )
 
     def trained(self, training: Training) -> folder.Part:
@@ -263,7 +281,7 @@ class Context:
         for protocol in self.config.protocols:
             choice(protocols.Protocol, protocol, "protocols")
         choice(train.Dispatch, self.config.dispatch, "dispatch")
-        example = jax.ShapeDtypeStruct((1, *self.front_end.shape), jnp.float32)
+        example = self.one_input
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
             choice(train.Weighting, stage.class_weighting, f"stages.{name}.class_weighting")
             if stage.select not in (*evaluate.SELECTABLE, train.LAST):

@@ -2,8 +2,10 @@
 
 import jax
 
-from hsjax import features, models, train
-from hsjax.config import ConfigDict, LearnsFrom, choice
+from hsjax import compress, features, models, train
+from hsjax.config import ConfigDict, LearnsFrom, choice, prunes
+from hsjax.models.layers.fake_quant import fake_quant
+from hsjax.types import UserError
 
 
 def learner(
@@ -16,8 +18,9 @@ def learner(
     sample_rate: int,
     teachers: tuple[models.Network, ...] = (),
     peer: models.Network | None = None,
+    keeps_zeros: bool = False,
 ) -> train.Learner:
-    """Network, objective and optimiser of a train stage.
+    """Network, objective, optimiser and compression of a train stage.
 
     Args:
       stage: its settings.
@@ -28,6 +31,7 @@ def learner(
       sample_rate: of these, Hz.
       teachers: that run in the step.
       peer: for mutual learning.
+      keeps_zeros: whether the weights that it begins with were pruned.
 
     Raises:
       UserError: a setting names nothing there is.
@@ -35,7 +39,11 @@ def learner(
     key = f"stages.{name}"
     views = train.Views.from_settings(stage.augment, front_end, sample_rate, f"config.{key}.augment")
     return train.Learner(
-        network, _objective(stage, key, views, teachers, peer), _optimizer(stage, key, steps), stage.average
+        network,
+        _objective(stage, key, views, teachers, peer),
+        _optimizer(stage, key, steps),
+        stage.average,
+        _compression(stage, key, steps, keeps_zeros),
     )
 
 
@@ -53,6 +61,7 @@ def hparams(stage: ConfigDict) -> dict[str, jax.Array]:
     """The traced constants of a stage, or of a member."""
     constants = {name: value for name, value in stage.constants.items() if name in train.DEFAULTS}
     hints = {train.Hint(train.HintLoss(name)).name: weight for name, weight in stage.hints.items()}
+    sparsity = {"sparsity": stage.compress.prune.sparsity} if prunes(stage) else {}
     return train.hparams(
         learning_rate=stage.optimizer.learning_rate,
         weight_decay=stage.optimizer.weight_decay,
@@ -60,7 +69,27 @@ def hparams(stage: ConfigDict) -> dict[str, jax.Array]:
         alpha=stage.alpha,
         **constants,
         **hints,
+        **sparsity,
     )
+
+
+def quantiser(stage: ConfigDict, key: str) -> models.Quantiser:
+    """What rounds the weights and activations of a stage's network.
+
+    Args:
+      stage: its settings.
+      key: of the section, for messages.
+
+    Raises:
+      UserError: there are no such bits or ranges.
+    """
+    rule = stage.quantise
+    if not rule.weights:
+        return models.IDENTITY
+    try:
+        return fake_quant(rule.weights, rule.activations, rule.ranges, rule.decay, rule.overrides.to_dict())
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def _objective(
@@ -110,3 +139,19 @@ def _optimizer(stage: ConfigDict, key: str, steps: int) -> train.Optimizer:
         cycles=rule.cycles,
         cycle_growth=rule.cycle_growth,
     )
+
+
+def _compression(stage: ConfigDict, key: str, steps: int, keeps_zeros: bool) -> compress.Compression:
+    prune, cluster = stage.compress.prune, stage.compress.cluster
+    key = f"{key}.compress"
+    transforms: list[compress.Transform] = [compress.KeepZeros()] if keeps_zeros else []
+    if prunes(stage):
+        scope = choice(compress.Scope, prune.scope, f"{key}.prune.scope")
+        begin, end = round(prune.begin * steps), max(1, round(prune.end * steps))
+        patterns = tuple(prune.kernels)
+        transforms.append(compress.Prune(scope, prune.m, begin, end, prune.every, patterns))
+    if cluster.clusters:
+        start = choice(compress.Beginning, cluster.start, f"{key}.cluster.start")
+        patterns = tuple(cluster.kernels)
+        transforms.append(compress.Cluster(cluster.clusters, start, cluster.iterations, patterns))
+    return compress.Compression(tuple(transforms))

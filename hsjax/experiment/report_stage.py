@@ -20,6 +20,8 @@ from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
 # Of a finished train stage, by the name of the metric in results.csv.
 _MODEL_FIGURES = ("parameters", "macs", "best_epoch", "epochs")
+# Of one whose network is compressed.
+_SIZES = ("nonzero", "raw_bytes", "zipped_bytes", "entropy_bytes")
 
 
 def write(context: Context, name: str) -> pathlib.Path:
@@ -180,7 +182,7 @@ def _model_rows(context: Context) -> Iterator[ResultRow]:
     for training in context.trainings():
         record = context.trained(training).record() or {}
         key = dataclasses.asdict(training.key(context.dataset.name, ""))
-        for metric in _MODEL_FIGURES:
+        for metric in (*_MODEL_FIGURES, *(name for name in _SIZES if name in record)):
             yield ResultRow(**key, unit="model", metric=metric, label="", value=float(record[metric]))
 
 

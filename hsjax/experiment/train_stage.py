@@ -1,6 +1,5 @@
 """A stage that trains networks under one protocol, in one fold: of all seeds, and of all members of a sweep."""
 
-import dataclasses
 import functools
 import hashlib
 import itertools
@@ -13,15 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
+from hsjax import compress, evaluate, features, losses, models, progress, train
 from hsjax import config as run_config
-from hsjax import evaluate, features, losses, models, progress, train
 from hsjax.config import AT
-from hsjax.experiment import folder, learning
+from hsjax.experiment import beginning, folder, learning, smaller
 from hsjax.experiment.context import Context, Training
 from hsjax.experiment.inputs import Inputs
-from hsjax.models.pretrained import load as load_pretrained
 from hsjax.train import checkpoint
-from hsjax.types import Batch, Predictions, RunKey, Split, UserError
+from hsjax.types import Batch, Predictions, RunKey, Split
 
 VARIABLES, FEATURES = "variables", "features.npz"
 
@@ -62,7 +60,8 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
         np.ones(len(split.train), np.float32),
         train.class_weights(label[split.train], len(context.dataset.classes), weighting, beta),
     )
-    pretrained = _Pretrained(stage.model, made.network, pathlib.Path(stage.pretrained)) if stage.pretrained else None
+    file = pathlib.Path(stage.pretrained)
+    pretrained = beginning.Pretrained(stage.model, made.network, file) if stage.pretrained else None
 
     def finish(number: int, fitted: train.Fitted) -> None:
         if trainings[number] not in done:
@@ -123,7 +122,7 @@ def _members(
     inputs: Inputs,
     split: Split,
     made: train.Learner,
-    pretrained: "_Pretrained | None",
+    pretrained: beginning.Pretrained | None,
 ) -> list[train.Member]:
     """What each training has for itself; what those of one seed share is loaded once."""
     taught: dict[tuple[int, str], Any] = {}
@@ -147,14 +146,34 @@ def _members(
                 fixed[train.TEACHERS] = taught[place]
             else:
                 logits = taught[place]
-        begin = pretrained.begin if pretrained else lambda variables: variables
-        if stage.begin:
-            begin = functools.partial(_begin_with, load(context, training._replace(stage=stage.begin))[0], stage.begin)
+        begin = _beginning(context, training, inputs, split, made, pretrained)
         # The stage's name is not in the key: stages of one seed start from the same weights and see the same order, so
         # that their difference is the objective's.
         key, path = jax.random.key(training.seed), context.trained(training).path
         members.append(train.Member(learning.hparams(stage), key, path, logits, fixed, begin))
     return members
+
+
+def _beginning(
+    context: Context,
+    training: Training,
+    inputs: Inputs,
+    split: Split,
+    made: train.Learner,
+    pretrained: beginning.Pretrained | None,
+) -> beginning.Begin:
+    """Random variables to those that a training begins with."""
+    stage = context.stage(training.stage)
+    begin = pretrained.begin if pretrained else beginning.unchanged
+    if stage.begin:
+        held, _ = load(context, training._replace(stage=stage.begin))
+        held = smaller.variables(context.network(stage.begin), held, stage.compress, context.one_input)
+        begin = functools.partial(beginning.of_earlier, held, stage.begin)
+    if stage.quantise.weights and not run_config.keeps_ranges(context.config.stages, training.stage):
+        batches = beginning.batches(split.train, stage.batch_size, stage.quantise.batches, training.seed)
+        features = [jnp.asarray(inputs.on_host(batch)) for batch in batches]
+        begin = functools.partial(beginning.with_ranges, made.network, begin, features)
+    return begin
 
 
 def _finish(
@@ -172,48 +191,23 @@ def _finish(
         key = training.key(context.dataset.name, which)
         predicted = segment_predictions(context, key, index, logits)
         folder.save_predictions(predictions_path(part.path, which), predicted)
-    example = jax.ShapeDtypeStruct((1, *inputs.shape), jnp.float32)
-    part.finish(
-        {
-            "best_epoch": fitted.best_epoch,
-            "epochs": fitted.epochs,
-            "parameters": models.parameter_count(fitted.variables),
-            "macs": models.macs(context.network(name, models.Form.PLAIN), example),
-            "train": len(split.train),
-        }
-        | record
-    )
+    figures = {
+        "best_epoch": fitted.best_epoch,
+        "epochs": fitted.epochs,
+        "parameters": models.parameter_count(fitted.variables),
+        "macs": models.macs(context.network(name, models.Form.PLAIN), context.one_input),
+        "train": len(split.train),
+    }
+    if run_config.compressed(context.config.stages, name):
+        figures |= _sizes(fitted.variables)
+    part.finish(figures | record)
 
 
-def _begin_with(earlier: models.Variables, name: str, variables: models.Variables) -> models.Variables:
-    """The variables with all those of an earlier stage that have the same place and shape.
-
-    Raises:
-      UserError: there is none.
-    """
-    ours, theirs = (jax.tree_util.tree_flatten_with_path(tree) for tree in (variables, earlier))
-    found = dict(theirs[0])
-    fits = [path in found and found[path].shape == leaf.shape for path, leaf in ours[0]]
-    if not any(fits):
-        raise UserError(f"nothing of stage {name!r} fits this network; begin with a stage of the same model")
-    leaves = [found[path] if fit else leaf for fit, (path, leaf) in zip(fits, ours[0], strict=True)]
-    return jax.tree.unflatten(ours[1], jax.tree.map(jnp.array, leaves))
-
-
-@dataclasses.dataclass
-class _Pretrained:
-    """Weights from a file as a place to start from; `sha256` is that of the file's origin once they are loaded."""
-
-    model: str
-    network: models.Network
-    path: pathlib.Path
-    sha256: str = ""
-
-    def begin(self, variables: models.Variables) -> models.Variables:
-        """All weights but the head's from the file."""
-        loaded = load_pretrained(self.model, self.network, variables, self.path, allow_unregistered=True)
-        self.sha256 = loaded.origin.sha256
-        return loaded.variables
+def _sizes(variables: models.Variables) -> dict[str, int | float]:
+    """What compression has come to, before anything is rounded: parameters that are not zero, and bytes in float32."""
+    nonzero = sum(int(jnp.count_nonzero(leaf)) for leaf in jax.tree.leaves(variables["params"]))
+    found = compress.sizes.of_variables(variables)
+    return {"nonzero": nonzero} | {f"{name}_bytes": value for name, value in found._asdict().items()}
 
 
 def predictions_path(stage: pathlib.Path, split: str) -> pathlib.Path:
@@ -224,8 +218,7 @@ def predictions_path(stage: pathlib.Path, split: str) -> pathlib.Path:
 def load(context: Context, training: Training) -> tuple[models.Variables, features.FeatureState]:
     """Variables and fitted features of a finished train stage."""
     path = context.trained(training).path
-    example = jax.ShapeDtypeStruct((1, *context.front_end.shape), jnp.float32)
-    shapes = jax.eval_shape(context.network(training.stage).init, jax.random.key(0), example)
+    shapes = jax.eval_shape(context.network(training.stage).init, jax.random.key(0), context.one_input)
     with np.load(path / FEATURES) as stored:
         state = features.FeatureState(**stored)
     return checkpoint.load_variables(path / VARIABLES, shapes), state

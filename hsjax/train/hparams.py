@@ -18,7 +18,10 @@ DEFAULTS = {
     "dist_beta": 1.0,  # Huang et al. 2022: 2 on CIFAR, 1 on ImageNet
     "dist_gamma": 1.0,
 }
-"""Every constant by name, with what it is where nothing else is said. Weights of hints come beside them."""
+"""Every constant by name, with what it is where nothing else is said.
+
+Weights of hints come beside them, and for networks that are pruned their `sparsity`.
+"""
 
 
 def hparams(**values: float) -> dict[str, jax.Array]:

@@ -131,7 +131,8 @@ def fit(
             raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
         result = learner.result(state)
         metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
-        kept = kept.after(state, result, metrics[select] if select != LAST else float(epoch), epoch)
+        value = metrics[select] if select != LAST else float(epoch)
+        kept = kept.after(state, result, value, epoch, settled=epoch * steps >= learner.compression.settles)
         log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
         checkpoints.save(epoch, kept)
     checkpoints.close()
@@ -147,10 +148,10 @@ class Kept(NamedTuple):
     best_epoch: Any
     epoch: Any
 
-    def after(self, state: TrainState, result: Variables, value: float, epoch: int) -> "Kept":
-        """What is kept after one more epoch."""
-        as_kept = np.float32(value)  # or an equal one would beat its own rounding
-        better = as_kept > np.float32(self.best_value)
+    def after(self, state: TrainState, result: Variables, value: float, epoch: int, settled: bool = True) -> "Kept":
+        """What is kept after one more epoch; one in which the network has not settled yet gives way to any later."""
+        as_kept = np.float32(value if settled else -np.inf)  # or an equal one would beat its own rounding
+        better = as_kept > np.float32(self.best_value) or not settled
         return Kept(
             state,
             jax.tree.map(jnp.copy, result) if better else self.best,

@@ -15,6 +15,7 @@ class TrainState(NamedTuple):
       average: exponential moving average of `variables`; None where none is kept.
       fixed: what training reads and never changes (a teacher's variables, a fitted front end): by name, in no
         checkpoint, the same for all members of a sweep.
+      compression: masks and codebooks that `compress.transforms` remember; nothing where there are none.
     """
 
     step: Any
@@ -24,3 +25,4 @@ class TrainState(NamedTuple):
     memory: Any = {}  # noqa: RUF012
     average: Any = None
     fixed: Any = {}  # noqa: RUF012
+    compression: Any = ()

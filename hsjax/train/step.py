@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from hsjax.compress import NONE, Compression
 from hsjax.losses.contrastive import momentum_update
 from hsjax.models import Network, Variables
 from hsjax.train.objectives import Fixed, HParams, Objective, Parts, Start
-from hsjax.train.objectives.base import head_key
+from hsjax.train.objectives.base import compression_key, head_key
 from hsjax.train.optimizer import Optimizer
 from hsjax.train.state import TrainState
 from hsjax.types import Batch
@@ -31,12 +32,14 @@ class Learner:
       optimizer: of the network's trainable parameters and the objective's heads.
       averages: whether a moving average of the variables is kept, with `hparams["ema_decay"]`; it is what is
         validated and kept in the end.
+      compression: of the network's trainable parameters.
     """
 
     network: Network
     objective: Objective
     optimizer: Optimizer
     averages: bool = False
+    compression: Compression = NONE
 
     def init(
         self,
@@ -60,12 +63,14 @@ class Learner:
         fixed = {} if fixed is None else fixed
         seen = self.objective.example(inputs, fixed)
         variables = begin(self.network.init(key, seen))
+        theirs, compression = self.compression.init(self.network.trainable(variables["params"]), compression_key(key))
+        variables = variables | {"params": self.network.merge(variables["params"], theirs)}
         heads, memory = self.objective.init(self.network, head_key(key), seen, Start(variables, fixed, examples))
         step = jnp.zeros((), jnp.int32)
         trained = self.network.trainable(variables["params"]), heads
         opt_state = self.optimizer.transformation(hparams, step).init(trained)
         average = jax.tree.map(jnp.copy, variables) if self.averages else None
-        return TrainState(step, variables, opt_state, heads, memory, average, fixed)
+        return TrainState(step, variables, opt_state, heads, memory, average, fixed, compression)
 
     def result(self, state: TrainState) -> Variables:
         """The variables that are validated and kept."""
@@ -88,20 +93,24 @@ def step(
     Returns:
       The state after, and scalars by name: `loss`, and its terms before they are weighed.
     """
-    gradient, value, aside = gradients(learner, state, batch, hparams, key)
-    network, params = learner.network, state.variables["params"]
+    (theirs, of_heads), value, aside = gradients(learner, state, batch, hparams, key)
+    network, params, compression = learner.network, state.variables["params"], learner.compression
+    gradient = compression.gradient(theirs, state.compression), of_heads
     trained = network.trainable(params), state.heads
     transformation = learner.optimizer.transformation(hparams, state.step)
     updates, opt_state = transformation.update(gradient, state.opt_state, trained)
     updated, heads = _pair(optax.apply_updates(trained, updates))
-    variables = aside.collections | {"params": network.merge(params, updated)}
     count = state.step + 1
+    updated, compressed = compression.after(updated, state.compression, count, hparams)
+    variables = aside.collections | {"params": network.merge(params, updated)}
     memory = learner.objective.after(Parts(variables, heads, aside.memory, state.fixed), hparams, count)
     average = state.average
     if average is not None:
         # Not longer than the run so far, or the random beginning would weigh for thousands of steps.
         average = momentum_update(average, variables, jnp.minimum(hparams["ema_decay"], 1 - 1 / (count + 1)))
-    after = TrainState(count, variables, opt_state, heads, memory, average, state.fixed)
+        held = compression.held(network.trainable(average["params"]), compressed)
+        average = average | {"params": network.merge(average["params"], held)}
+    after = TrainState(count, variables, opt_state, heads, memory, average, state.fixed, compressed)
     return after, {"loss": value, **aside.terms}
 
 

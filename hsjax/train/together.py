@@ -167,8 +167,9 @@ def fit_together(
                 continue
             variables = jax.tree.map(lambda leaf, number=number: leaf[number], at_hand)
             metrics = validate(logits(learner.network, variables, validation_inputs)) if validate else {}
-            value = np.float32(epoch if select == LAST else metrics[select])
-            better[number] = value > values[number]
+            settled = epoch * steps >= learner.compression.settles  # see `loop.Kept`
+            value = np.float32((epoch if select == LAST else metrics[select]) if settled else -np.inf)
+            better[number] = value > values[number] or not settled
             values[number] = value if better[number] else values[number]
             seconds = (time.monotonic() - began) / active.sum()
             logs[number].add({"epoch": epoch, "train": means.values(), "validation": metrics, "seconds": seconds})

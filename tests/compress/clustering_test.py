@@ -67,10 +67,19 @@ def test_zeros_are_a_cluster_of_their_own(kernel, beginning):
 
 
 @pytest.mark.parametrize("beginning", Beginning)
+def test_a_clustered_kernel_keeps_its_values(kernel, beginning):
+    first = clustering.clustered(codebook(jnp.where(kernel > -1, kernel, 0), KEY, k=16, beginning=Beginning.LINEAR))
+    again = codebook(first, jax.random.key(1), k=16, beginning=beginning)
+    np.testing.assert_array_equal(clustering.clustered(again), first)
+
+
+@pytest.mark.parametrize("beginning", Beginning)
 def test_few_weights_keep_their_values(beginning):
     kernel = jnp.array([[0.5, -1.0], [0.0, 2.0]])
     book = codebook(kernel, KEY, k=256, beginning=beginning)
-    np.testing.assert_allclose(clustering.clustered(book), kernel, rtol=1e-6)
+    np.testing.assert_array_equal(clustering.clustered(book), kernel)
+    again = codebook(clustering.clustered(book), jax.random.key(7), k=4, beginning=beginning)
+    np.testing.assert_array_equal(clustering.clustered(again), kernel)
     nothing = codebook(jnp.zeros((3, 2)), KEY, k=4, beginning=beginning)
     np.testing.assert_array_equal(clustering.clustered(nothing), np.zeros((3, 2)))
     assert np.isfinite(nothing.centroids).all()

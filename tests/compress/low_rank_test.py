@@ -50,7 +50,7 @@ def test_ranks_by_number_and_fraction_where_they_save_something():
     assert low_rank.chosen(layers, {"block*": 0.45, "block2*": 10}) == (("block1/expand", 18),)
     with pytest.raises(UserError, match="no linear layer or 1x1 convolution is called 'conv1'; there are hidden"):
         low_rank.chosen(layers, {"conv1": 3})
-    with pytest.raises(UserError, match="make no layer smaller"):
+    with pytest.raises(UserError, match="at ranks logits 2 no layer is smaller"):
         low_rank.chosen(layers, {"logits": 2})
 
 
@@ -68,6 +68,24 @@ def test_layers_that_can_be_two():
     }
     two = dataclasses.replace(network, ranks=(("logits", 2), ("stage2_block1/pointwise/conv", 3)))
     assert set(found) - set(models.factorisable(two, MFCC)) == {"logits", "stage2_block1/pointwise/conv"}
+
+
+def test_ranks_by_kept_energy(rng):
+    """Kernels of rank 2 and 3 with a little noise keep .99 at these."""
+
+    def kernel(rank, *shape):
+        low = rng.normal(size=(shape[-2], rank)) @ rng.normal(size=(rank, shape[-1]))
+        return jnp.asarray((low + 0.01 * rng.normal(size=low.shape)).reshape(shape), jnp.float32)
+
+    params = {
+        "hidden": {"kernel": kernel(2, 30, 20)},
+        "block": {"expand": {"kernel": kernel(3, 1, 1, 16, 40)}},
+        "logits": {"kernel": kernel(3, 8, 3)},
+    }
+    layers = {"hidden": (30, 20), "block/expand": (16, 40), "logits": (8, 3)}
+    got = low_rank.by_energy({"params": params}, layers, {"*": 0.99})
+    assert got == (("hidden", 2), ("block/expand", 3))
+    assert set(compress.factorised({"params": params}, got)["params"]["block"]["expand"]) == {"down", "up"}
 
 
 class Pointwise(nn.Module):

@@ -160,7 +160,7 @@ def no_data(monkeypatch):
          r"config\.stages\.net\.pretrained: there is no file /nowhere/mobilenet\.npz; `python -m hsjax\.models weights`"
          " says which there are and where"),
         ({"options": {"widht": 0.5}},
-         "mobilenetv2 has no option 'widht'; it has channels, variant, dropout, width, stages"),
+         "mobilenetv2 has no option 'widht'; it has channels, variant, dropout, width, stages, stem, last, expanded"),
         ({"options": {"variant": "kreas"}}, "variant of mobilenetv2 is 'kreas'; it must be one of keras, torchvision"),
         ({"options": {"dropout": "0.2"}}, "dropout of mobilenetv2 is '0.2'; it must be a number"),
         ({"options": {"stages": ((1, 8),)}},

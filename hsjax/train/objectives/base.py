@@ -17,7 +17,7 @@ HParams = Mapping[str, Array]
 Fixed = Mapping[str, Any]
 
 # What else a step draws beside dropout, each under a number of its own.
-_VIEW, _MIXUP, HEADS = 1, 2, 3
+_VIEW, _MIXUP, HEADS, _COMPRESSION = 1, 2, 3, 4
 FRONT_END = "front_end"
 """Name in `fixed` of the front end's fitted state, for views of samples."""
 
@@ -116,6 +116,11 @@ def mixup_key(key: Array) -> Array:
 def head_key(key: Array) -> Array:
     """Of initial heads, apart from that of the network's weights: these are the same whatever is trained beside."""
     return jax.random.fold_in(key, HEADS)
+
+
+def compression_key(key: Array) -> Array:
+    """Of where compression begins, apart from that of the network's weights as well."""
+    return jax.random.fold_in(key, _COMPRESSION)
 
 
 def shapes(network: Network, variables: Variables, inputs: jax.ShapeDtypeStruct) -> Outputs:
