@@ -12,13 +12,28 @@ from typing import Any
 import numpy as np
 
 from hsjax.export.required import required
+from hsjax.runtime import graph as tflite_graph
 from hsjax.runtime import quiet
-from hsjax.runtime.graph import Graph, closed, opened
+from hsjax.runtime.graph import Graph
+from hsjax.types import UserError
 
 OPSET = 17
 """Of the operators; ONNX Runtime 1.12 and later have it."""
 
 _BATCH = "batch"
+
+
+def opened(path: pathlib.Path) -> Any:
+    """The model in an ONNX file, without anything that it asks for outside of it.
+
+    Raises:
+      UserError: the file is damaged, or onnx is not installed.
+    """
+    onnx, message = required("onnx"), required("google.protobuf.message", "protobuf")
+    try:
+        return onnx.load(path, load_external_data=False)
+    except message.DecodeError as error:
+        raise UserError(f"{path} is not an ONNX file, or a damaged one: export it again") from error
 
 
 def from_tflite(model: bytes) -> bytes:
@@ -51,7 +66,7 @@ def flatten_before_products(model: bytes) -> bytes:
 
     tf2onnx (1.17) forgets the bias of such a product.
     """
-    graph = opened(model)
+    graph = tflite_graph.opened(model)
     tensors, operators = graph.subgraph.tensors, []
     for operator in graph.subgraph.operators:
         if graph.name(operator) == "FULLY_CONNECTED" and not operator.builtinOptions.keepNumDims:
@@ -63,7 +78,7 @@ def flatten_before_products(model: bytes) -> bytes:
     if len(operators) == len(graph.subgraph.operators):
         return model
     graph.subgraph.operators = operators
-    return closed(graph)
+    return tflite_graph.closed(graph)
 
 
 def _reshape(graph: Graph, source: int, dims: int) -> Any:

@@ -22,9 +22,10 @@ class Graph(NamedTuple):
     subgraph: Any
 
     def name(self, operator: Any) -> str:
-        """TFLite's name of an operator."""
+        """TFLite's name of an operator, a number if it has none."""
         code = self.model.operatorCodes[operator.opcodeIndex].builtinCode
-        return next(name for name, number in vars(self.schema.BuiltinOperator).items() if number == code)
+        names = (name for name, number in vars(self.schema.BuiltinOperator).items() if number == code)
+        return next(names, str(code))
 
     def code(self, name: str, version: int = 1) -> int:
         """Index of the operator code for a builtin operator, which is added if need be."""

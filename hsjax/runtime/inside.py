@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hsjax.runtime import quiet
-from hsjax.runtime.litert import Quantisation, refusal
+from hsjax.runtime.litert import OBJECTIONS, Quantisation, refusal
 from hsjax.runtime.session import library
 from hsjax.types import UserError
 
@@ -43,7 +43,7 @@ def tflite(path: pathlib.Path, inputs: Float[np.ndarray, "n ..."]) -> Iterator[l
     """
     try:
         yield from _run(_interpreter(path), inputs)
-    except (ValueError, RuntimeError) as error:
+    except OBJECTIONS as error:
         raise refusal(path, error) from error
 
 
@@ -107,13 +107,11 @@ def onnx(model: bytes, names: dict[str, str], inputs: Float[np.ndarray, "n ..."]
         session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
+        source = session.get_inputs()[0].name
+        for example in inputs:
+            outputs = session.run(list(names), {source: example[None]})
+            made = (Value(name, names[name], out.astype(np.float64)) for name, out in zip(names, outputs, strict=True))
+            yield [Value("input", "", example[None].astype(np.float64)), *made]
     except Exception as error:  # its errors share no base class of their own
-        raise UserError(f"ONNX Runtime cannot run the model: {str(error).strip().splitlines()[0]}") from error
-    source = session.get_inputs()[0].name
-    for example in inputs:
-        outputs = session.run(list(names), {source: example[None]})
-        values = [Value("input", "", example[None].astype(np.float64))]
-        values += [
-            Value(name, names[name], output.astype(np.float64)) for name, output in zip(names, outputs, strict=True)
-        ]
-        yield values
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"ONNX Runtime cannot run the model: {reason}") from error

@@ -14,6 +14,9 @@ from hsjax.runtime import matrix_tiles, quiet
 from hsjax.runtime.session import Kernels, Session
 from hsjax.types import UserError
 
+OBJECTIONS = (IndexError, OverflowError, RuntimeError, ValueError)
+"""As which LiteRT's own errors, and what its C++ library throws, arrive in Python."""
+
 CUSTOM = "CUSTOM"
 """First part of the name that `operators` gives to an operator that is not one of TFLite's own."""
 
@@ -58,7 +61,7 @@ class LiteRTSession(Session):
             self._interpreter = _interpreter(path, threads, kernels, library)
             source = _only(self._interpreter.get_input_details(), path, "inputs")
             target = _only(self._interpreter.get_output_details(), path, "outputs")
-        except (ValueError, RuntimeError) as error:
+        except OBJECTIONS as error:
             raise refusal(path, error) from error
         self._input, self._output = source["index"], target["index"]
         self.input_quantisation = _quantisation(source, path)
@@ -74,7 +77,7 @@ class LiteRTSession(Session):
             self._set(batch)
             self._interpreter.invoke()
             output = self._interpreter.get_tensor(self._output)
-        except (ValueError, RuntimeError) as error:
+        except OBJECTIONS as error:
             raise refusal(self.path, error) from error
         return self.output_quantisation.dequantise(output) if self.output_quantisation else output
 

@@ -3,7 +3,7 @@
 import pathlib
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,14 @@ from hsjax.types import UserError
 
 _ERRORS_ONLY = 3
 _FLOAT = "tensor(float)"
+
+
+class _End(NamedTuple):
+    """An input or output."""
+
+    name: str
+    type: str
+    shape: list[int | None]
 
 
 class ONNXSession(Session):
@@ -28,16 +36,17 @@ class ONNXSession(Session):
                 str(path), options, providers=["CPUExecutionProvider"],
                 enable_fallback=False,  # to the same provider once more, with a message on standard output
             )  # fmt: skip
+            inputs, outputs = ([_End(end.name, end.type, _shape(end)) for end in ends]
+                               for ends in (session.get_inputs(), session.get_outputs()))  # fmt: skip
         except Exception as error:  # its errors share no base class of their own
             raise _refusal(path, error) from error
-        inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise UserError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; only one of each is run")
         if inputs[0].type != _FLOAT or outputs[0].type != _FLOAT:
             raise UserError(f"{path} maps {inputs[0].type} to {outputs[0].type}; only float32 is run")
         self._session = session
         self._input, self._output = inputs[0].name, outputs[0].name
-        super().__init__(path, _shape(inputs[0]), _shape(outputs[0]), np.dtype(np.float32))
+        super().__init__(path, inputs[0].shape, outputs[0].shape, np.dtype(np.float32))
 
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
         try:

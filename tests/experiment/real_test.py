@@ -86,7 +86,7 @@ def test_both_protocols_two_seeds_files_and_page(few, tmp_path):
         if (row["stage"], row["seed"], row["unit"], row["metric"], row["protocol"])
         == ("kd", "0", "recording", "auroc", "grouped")
     }
-    assert len(auroc) == 6
+    assert len(auroc) == 11  # five forms, from features and from samples, and the network
     floats = [value for (variant, _), value in auroc.items() if "int8" not in variant]
     assert max(floats) == min(floats)
     page = (tmp_path / "report" / "index.html").read_text()

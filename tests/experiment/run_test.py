@@ -1,6 +1,7 @@
 """The whole chain on embedded data: files, skipping, repeatability, and what stops it."""
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from hsjax import predict
 from hsjax.experiment import folder, run
 from hsjax.export import models as exported
 from hsjax.export.gate import GateFailed
+from hsjax.runtime import graph, sidecar
 from hsjax.types import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -73,9 +75,9 @@ def test_everything_is_there(finished):
         assert (finished / "stages" / "grouped" / "0" / stage / "metrics.jsonl").exists()
     for stage in ("student", "kd"):
         names = {path.name for path in (finished / "exports" / stage).iterdir()}
-        for model in ("tflite-float32-features.tflite", "tflite-int8-features.tflite", "tflite-float32-samples.tflite",
-                      "onnx-float32-features.onnx", "onnx-float32-samples.onnx"):  # fmt: skip
-            assert {model, model.rpartition(".")[0] + ".json"} <= names
+        for form in ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"):
+            for input in ("features", "samples"):
+                assert {f"{form}-{input}.{form.partition('-')[0]}", f"{form}-{input}.json"} <= names
     page = (finished / "report" / "index.html").read_text()
     assert "SYNTHETIC" in page
     assert "image/svg+xml" in page
@@ -92,6 +94,7 @@ def test_results_hold_every_figure_with_its_n(finished):
                 assert (stage, unit, "jax", metric) in found
     assert ("kd - student", "recording", "jax", "difference:auroc") in found
     assert ("kd", "recording", "tflite-int8", "auroc") in found
+    assert ("kd", "recording", "onnx-int8-static", "agreement") in found
     figures = {(row["stage"], row["variant"], row["metric"]): float(row["value"]) for row in results}
     assert figures["kd", "jax", "parameters"] == 43_250
     assert figures["kd", "tflite-int8", "bytes"] <= 50_000
@@ -149,25 +152,85 @@ def test_the_same_seed_gives_the_same_tables_in_another_process(finished, tmp_pa
         assert model.read_bytes() == (tmp_path / model.relative_to(finished)).read_bytes()
 
 
-def test_a_failed_gate_fails_the_run_and_keeps_the_rest(tiny, tmp_path, monkeypatch):
+def rewritten(path: pathlib.Path, content: bytes, **changes) -> None:
+    """Another content for a model, with a sidecar that vouches for it."""
+    described = sidecar.read(path)
+    path.write_bytes(content)
+    known = {field.name: getattr(described, field.name) for field in dataclasses.fields(sidecar.Description)}
+    front_end = path.parent / exported.FRONT_END if described.front_end else None
+    description = sidecar.Description(**known | changes)
+    sidecar.write(path.parent, sidecar.describe(description, path, described.variant, described.input, front_end))
+
+
+def harmful(content: bytes) -> bytes:
+    """A TFLite file that writes a result over a constant, in memory that cannot be written to: LiteRT crashes."""
+    opened = graph.opened(content)
+    tensors, buffers = opened.subgraph.tensors, opened.model.buffers
+    largest = max((tensor.buffer for tensor in tensors if buffers[tensor.buffer].data is not None),
+                  key=lambda buffer: len(buffers[buffer].data))  # fmt: skip
+    small = min((one.outputs[0] for one in opened.subgraph.operators), key=lambda index: np.prod(tensors[index].shape))
+    tensors[small].buffer = largest
+    return graph.closed(opened)
+
+
+def test_a_failed_gate_fails_the_run_names_every_cause_and_keeps_the_rest(tiny, tmp_path, monkeypatch):
     whole = exported.export
 
-    def truncated(*arguments, **keywords):
-        files = whole(*arguments, **keywords)
-        broken = next(file for file in files if file.name == "onnx-float32-samples.onnx")
-        broken.write_bytes(broken.read_bytes()[:1000])
-        return files
+    def sabotaged(folder, **keywords):
+        files = {file.name: file for file in whole(folder, **keywords)}
+        # Cut off, swapped labels, weights that count for more, a crash, and a sidecar from before.
+        cut = files["onnx-float32-samples.onnx"]
+        rewritten(cut, cut.read_bytes()[:1000])
+        swapped = files["tflite-float16-samples.tflite"]
+        rewritten(swapped, swapped.read_bytes(), labels=("abnormal", "normal"))
+        loud = graph.opened(files["tflite-int8-samples.tflite"].read_bytes())
+        (second,) = [one for one in loud.subgraph.operators if loud.name(one) == "CONV_2D"][-1:]
+        for tensor in (loud.subgraph.tensors[index] for index in second.inputs[1:]):
+            tensor.quantization.scale = tensor.quantization.scale * 50
+        rewritten(files["tflite-int8-samples.tflite"], graph.closed(loud))
+        crashes = files["tflite-float32-samples.tflite"]
+        rewritten(crashes, harmful(crashes.read_bytes()))
+        stale = files["onnx-int8-static-features.onnx"]
+        stale.write_bytes(stale.read_bytes() + b"\0")
+        return list(files.values())
 
-    monkeypatch.setattr(exported, "export", truncated)
-    impossible = {"stages.export.auroc_drop": -1.0, "stages.export.models": ("student",)}
-    config = tiny(pipeline=("student", "export", "report"), **impossible, **{"evaluate.differences": ()})
+    monkeypatch.setattr(exported, "export", sabotaged)
+    config = tiny(
+        pipeline=("student", "export", "report"),
+        **{"stages.export.models": ("student",), "stages.export.agreement": 1.0, "evaluate.differences": ()},
+    )
     for _ in range(2):  # a finished export that failed goes on failing
-        with pytest.raises(GateFailed, match=r"AUROC drop.*onnx-float32-samples\.onnx"):
+        with pytest.raises(GateFailed) as error:
             run.run(config, tmp_path)
+        told = {check.model.removeprefix("student/"): [] for check in error.value.checks}
+        for check in error.value.checks:
+            told[check.model.removeprefix("student/")].append(f"{check.check}: {check.detail}")
+        assert "ONNX" in told.pop("onnx-float32-samples.onnx")[0]
+        assert "output 0 is normal, not abnormal" in told.pop("tflite-float16-samples.tflite")[0]
+        assert any(": CONV_2D network/" in line for line in told.pop("tflite-int8-samples.tflite"))
+        assert "was killed by SIGSEGV" in told.pop("tflite-float32-samples.tflite")[0]
+        assert "stale or swapped file" in told.pop("onnx-int8-static-features.onnx")[0]
+        assert not told
         assert "failed" in (tmp_path / "report" / "index.html").read_text()
         scored = {(row["variant"], row["input"]) for row in rows(tmp_path / "report" / "predictions.csv")}
-        assert ("tflite-int8", "features") in scored  # the others were scored all the same
+        assert {("tflite-int8", "features"), ("onnx-float32", "features"), ("onnx-int8-static", "samples")} <= scored
         assert ("onnx-float32", "samples") not in scored
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (("tflite-int4",), "'tflite-int4'; it must be one of tflite-float32, "),
+        (("tflite-int8",), "has tflite-int8 without tflite-float32, which the gate compares it with; add it"),
+        (("tflite-float32", "onnx-int8-static"), "has onnx-int8-static without onnx-float32"),
+        ((), "give one or more different ones"),
+        (("tflite-float32", "tflite-float32"), "give one or more different ones"),
+    ],
+)
+def test_variants_that_cannot_be_are_refused_before_any_work(tiny, tmp_path, variants, message):
+    with pytest.raises(UserError, match=message):
+        run.run(tiny(**{"stages.export.variants": variants}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_settings_in_the_same_folder_are_refused_before_anything_changes(finished, tiny):

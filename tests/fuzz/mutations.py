@@ -22,13 +22,30 @@ Operation = Callable[[bytes, random.Random], bytes]
 
 
 def mutate(content: bytes, kind: str, rng: random.Random) -> bytes:
-    """One mutant of a file of a format: one to four things happen to it."""
+    """One mutant of a file of a format: one to four things happen to it, or to what a model's graph says."""
+    if kind in _GRAPHS and rng.random() < 0.7:
+        return _GRAPHS[kind](content, rng)
     operations = _ANY + _OF.get(kind, [])
     for _ in range(rng.choice((1, 1, 1, 2, 3, 4))):
         # Of a format's own kinds of damage there are few, so they are chosen as often as all others together.
         own = _OF.get(kind, _ANY)
         content = rng.choice(own if rng.random() < 0.5 else operations)(content, rng)[:MAX_BYTES]
     return content
+
+
+def _tflite_graph(content: bytes, rng: random.Random) -> bytes:
+    import models_mutations  # needs more than the other formats do
+
+    return models_mutations.tflite(content, rng)
+
+
+def _onnx_graph(content: bytes, rng: random.Random) -> bytes:
+    import models_mutations
+
+    return models_mutations.onnx(content, rng)
+
+
+_GRAPHS: dict[str, Operation] = {"tflite": _tflite_graph, "onnx": _onnx_graph}
 
 
 def _place(content: bytes, rng: random.Random) -> int:

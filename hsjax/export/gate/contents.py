@@ -3,13 +3,12 @@
 import math
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
+from hsjax.export import onnx
 from hsjax.export.gate.checks import Check, none_of
 from hsjax.export.required import required
 from hsjax.runtime import litert
 from hsjax.runtime.graph import opened
-from hsjax.types import UserError
 
 _MICRO = """
 ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
@@ -37,22 +36,9 @@ def builtin(path: pathlib.Path) -> Check:
     if path.suffix == ".tflite":
         foreign = [name for name in litert.operators(path.read_bytes()) if name.startswith(litert.CUSTOM)]
     else:
-        nodes = _onnx(path).node
+        nodes = onnx.opened(path).graph.node
         foreign = [f"{node.domain}:{node.op_type}" for node in nodes if node.domain not in _ONNX_DOMAINS]
     return none_of(path.name, "operators that are not builtin", foreign, "all builtin")
-
-
-def _onnx(path: pathlib.Path) -> Any:
-    """The graph of an ONNX file.
-
-    Raises:
-      UserError: it is damaged.
-    """
-    onnx = required("onnx")
-    try:
-        return onnx.load(path, load_external_data=False).graph
-    except required("google.protobuf.message", "protobuf").DecodeError as error:
-        raise UserError(f"{path} is not an ONNX file, or a damaged one: export it again") from error
 
 
 def micro(path: pathlib.Path) -> Check:
@@ -63,11 +49,11 @@ def micro(path: pathlib.Path) -> Check:
 
 def valid(path: pathlib.Path) -> Check:
     """What `onnx.checker` finds wrong."""
-    onnx = required("onnx")
+    library = required("onnx")
     try:
-        onnx.checker.check_model(str(path), full_check=True)
+        library.checker.check_model(str(path), full_check=True)
         problems = []
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (library.checker.ValidationError, library.shape_inference.InferenceError) as error:
         problems = [str(error)]
     return none_of(path.name, "onnx.checker problems", problems, "valid")
 
@@ -95,7 +81,7 @@ def _scales_of_tflite(path: pathlib.Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _scales_of_onnx(path: pathlib.Path) -> Iterator[tuple[str, int, int]]:
-    graph = _onnx(path)
+    graph = onnx.opened(path).graph
     sizes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
     made = {output: node for node in graph.node for output in node.output}
     for node in graph.node:

@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from hsjax.export.gate.checks import Check
+from hsjax.export.onnx import opened
 from hsjax.export.required import required
 from hsjax.runtime import inside
 from hsjax.runtime.inside import Value
+from hsjax.types import UserError
 
 MIN_INPUT_DECIBELS = 15.0
 """Of signal to noise of what a file takes in, on its integers: a range of 150 standard deviations leaves as much."""
@@ -191,7 +193,7 @@ def values(path: pathlib.Path, inputs: Float[np.ndarray, "n ..."]) -> Iterator[l
 def _of_onnx(path: pathlib.Path, inputs: Float[np.ndarray, "n ..."]) -> Iterator[list[Value]]:
     """With the outputs of all operators as outputs of the file, under the names they have in the float32 file."""
     onnx = required("onnx")
-    model = onnx.load(path, load_external_data=False)
+    model = opened(path)
     floats = _floats(onnx, model)
     constants = {constant.name for constant in model.graph.initializer}
     names: dict[str, str] = {}
@@ -212,7 +214,10 @@ def _of_onnx(path: pathlib.Path, inputs: Float[np.ndarray, "n ..."]) -> Iterator
 
 def _floats(onnx: types.ModuleType, model: Any) -> set[str]:
     """Names of the float32 values in a graph."""
-    inferred = onnx.shape_inference.infer_shapes(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except onnx.shape_inference.InferenceError as error:
+        raise UserError(f"the shapes in the graph contradict each other: {error}") from error
     ends = [*inferred.graph.value_info, *inferred.graph.output]
     return {end.name for end in ends if end.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
 

@@ -1,0 +1,177 @@
+"""C front ends and TFLite Micro on real recordings, with a student that was trained on others of them for a minute."""
+
+import csv
+import ctypes
+import functools
+import pathlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+import pytest
+import scipy.special
+import soundfile
+
+from hsjax import features, models
+from hsjax.data import audio
+from hsjax.micro import MicroSession, reference
+from hsjax.micro.design import design
+from hsjax.micro.front_end_file import FrontEndFile
+from hsjax.micro.generate import generate
+from hsjax.predict import Predictor
+from tests.micro import compiled
+from tests.micro.folders import RATE, WINDOW, Exported, write_exported
+
+pytestmark = pytest.mark.realdata
+
+_TRAINED, _TESTED = 80, 60  # recordings
+_STEPS, _BATCH = 150, 64
+
+
+class Student(NamedTuple):
+    """A trained student and recordings that it has not seen.
+
+    Attributes:
+      exported: its folder.
+      code: its front ends in C.
+      paths: of test recordings.
+      windows: int16, of these.
+      features: of these, by JAX.
+      logits: of these, by JAX.
+    """
+
+    exported: Exported
+    code: compiled.Code
+    paths: list[pathlib.Path]
+    windows: np.ndarray
+    features: np.ndarray
+    logits: np.ndarray
+
+
+def chosen(root: pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray]:
+    """Recordings of all sub-datasets, as many of each class, in random order."""
+    listed = []
+    for reference_csv in sorted((root / "physionet2016").glob("training-*/REFERENCE.csv")):
+        with reference_csv.open() as file:
+            listed += [(reference_csv.parent / f"{name}.wav", label == "1") for name, label in csv.reader(file)]
+    rng = np.random.default_rng(0)
+    abnormal = [k for k, (_, positive) in enumerate(listed) if positive]
+    normal = [k for k, (_, positive) in enumerate(listed) if not positive]
+    each = (_TRAINED + _TESTED) // 2
+    picked = rng.permutation(np.concatenate([rng.permutation(part)[:each] for part in (abnormal, normal)]))
+    return [listed[k][0] for k in picked], np.array([listed[k][1] for k in picked])
+
+
+def cut(path: pathlib.Path) -> np.ndarray:
+    samples, rate = soundfile.read(path, dtype="int16")
+    assert rate == RATE
+    windows, _ = audio.windows(samples.astype(np.float32), WINDOW, WINDOW)
+    return windows.astype(np.int16)
+
+
+def train(network: models.Network, inputs: np.ndarray, label: np.ndarray) -> models.Variables:
+    variables = network.init(jax.random.key(0), inputs[:1])
+    optimizer = optax.adam(1e-3)
+
+    @jax.jit
+    def step(variables, state, x, y):
+        def loss(variables):
+            logits = network.apply(variables, x)[0].logits
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        updates, state = optimizer.update(jax.grad(loss)(variables), state)
+        return optax.apply_updates(variables, updates), state
+
+    state, rng = optimizer.init(variables), np.random.default_rng(0)
+    for _ in range(_STEPS):
+        batch = rng.integers(0, len(label), _BATCH)
+        variables, state = step(variables, state, inputs[batch], label[batch])
+    return variables
+
+
+@pytest.fixture(scope="module")
+def student(real_root, tmp_path_factory) -> Student:
+    settings = compiled.settings()
+    front_end = features.build(settings, RATE, WINDOW)
+    paths, abnormal = chosen(real_root)
+    known = [cut(path) for path in paths[:_TRAINED]]
+    label = np.repeat(abnormal[:_TRAINED], [len(windows) for windows in known]).astype(np.int32)
+    known, unknown = np.concatenate(known), np.concatenate([cut(path) for path in paths[_TRAINED:]])
+    state = front_end.fit(known / np.float32(32768))
+
+    def features_of(windows):
+        return features.extract(functools.partial(front_end.apply, state), windows / np.float32(32768))
+
+    fast, plain = (models.build("song-student", num_classes=2, form=form) for form in models.Form)
+    variables = train(fast, features_of(known), label)
+
+    def network(x):
+        return plain.apply(variables, x)[0].logits
+
+    exported = write_exported(tmp_path_factory.mktemp("exports"), network, front_end, state, known[::8], settings)
+    folder = tmp_path_factory.mktemp("c")
+    generate(exported.model, folder)
+    inputs = features_of(unknown)
+    return Student(
+        exported,
+        compiled.functions(folder, front_end.shape),
+        paths[_TRAINED:],
+        unknown,
+        inputs,
+        np.asarray(jax.jit(network)(inputs)),
+    )
+
+
+def test_single_precision(student):
+    content = FrontEndFile(compiled.settings(), RATE, WINDOW, student.exported.state)
+    exact = reference.features(design(content), student.windows / 32768)
+    single, largest = student.code.single(student.windows), np.abs(exact).max()
+    assert np.abs(single - exact).max() < 5e-5 * largest
+    assert np.abs(single - student.features).max() < 1e-4 * largest + np.abs(student.features - exact).max()
+    assert np.quantile(np.abs(single - student.features), 0.999) < 1e-5 * largest
+
+
+def test_integers(student):
+    quantisation = MicroSession(student.exported.model).input_quantisation
+    steps = student.code.fixed(student.windows).astype(int) - quantisation.quantise(student.features)
+    assert np.abs(steps).max() <= 1
+    assert (steps != 0).mean() < 0.01
+
+
+def test_classes_of_segments(student):
+    session = MicroSession(student.exported.model)
+    outputs = np.array([session.run_quantised(one) for one in student.code.fixed(student.windows)])
+    ours = outputs.argmax(axis=1)
+    of_jax_features = session.run(student.features).argmax(axis=1)
+    assert 0.2 < of_jax_features.mean() < 0.8
+    assert (ours == of_jax_features).mean() >= 0.995
+
+
+def test_recordings_through_the_whole_chain(student):
+    library = compiled.load(student.code.folder)
+    session, predictor = MicroSession(student.exported.model), Predictor(student.exported.model)
+    stream = ctypes.create_string_buffer(2 * WINDOW + 64)
+    differences, labels = [], []
+    for path in student.paths:
+        samples, _ = soundfile.read(path, dtype="int16")
+        samples = np.ascontiguousarray(
+            samples[: len(samples) // WINDOW * WINDOW]
+        )  # no window that is flush with the end
+        ctypes.memset(stream, 0, len(stream))
+        logits, position = [], 0
+        while position < len(samples):
+            rest = samples[position : position + 333]
+            position += library.hs_stream_put(stream, rest.ctypes.data_as(ctypes.c_void_p), len(rest))
+            if library.hs_stream_full(stream):
+                window = np.frombuffer(stream.raw[: 2 * WINDOW], np.int16)[None]
+                output = session.run_quantised(student.code.fixed(window)[0])
+                logits.append(session.output_quantisation.dequantise(output))
+                library.hs_stream_next(stream)
+        probability = scipy.special.softmax(np.array(logits, np.float64), axis=1).mean(axis=0)[1]
+        theirs = predictor.samples(samples / np.float32(32768), RATE)
+        positive = predictor.sidecar.positive
+        differences.append(abs(probability - theirs.probabilities[positive]))
+        labels.append((probability >= predictor.sidecar.threshold) == (theirs.label == positive))
+    assert max(differences) < 0.02
+    assert np.mean(labels) >= 0.99
