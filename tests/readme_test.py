@@ -222,6 +222,15 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
         assert channels_last == found.get((names[name], "torch, channels last"), "not measured")
 
 
+def test_the_speed_of_the_sweep_is_the_committed_one():
+    text = " ".join(README.split())
+    found = {row["peer"]: row for row in rows(RESULTS.parent / "sweep-speed.csv") if row["unit"] == "ms"}
+    assert found.keys() == {"hsjax, one after another", "torch", "torch, channels last"}
+    for row in found.values():
+        ratio, low, high = (f"{float(row[name]):.2f}" for name in ("ratio", "ratio_low", "ratio_high"))
+        assert f"{ratio} ({low} to {high}) times" in text
+
+
 def test_the_readme_counts_the_networks():
     assert len(MODELS) == 22
     assert "Twenty-two networks by name" in README
