@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
 from hsjax.config.sweeps import AT, grid, members, of_member
-from hsjax.config.training import earlier, predicts, teachers
+from hsjax.config.training import earlier, pairs, predicts, teachers
 from hsjax.config.validation import differences, stages, validate
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "grid",
     "members",
     "of_member",
+    "pairs",
     "predicts",
     "report_stage",
     "stages",

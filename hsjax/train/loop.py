@@ -94,8 +94,8 @@ def fit(
       threads: of a CPU.
 
     Raises:
-      UserError: the training loss is not finite (the batch is in `directory / NON_FINITE`), the dispatch does not suit
-        the source, or batches cannot be divided among the devices.
+      UserError: the training loss is not finite (the batch is in `directory / NON_FINITE`), or the weights after an
+        epoch; the dispatch does not suit the source, or batches cannot be divided among the devices.
     """
     layout = Layout.default() if layout is None else layout
     layout.check(batch_size)
@@ -130,6 +130,8 @@ def fit(
             batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else _whole(error.batch)
             raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
         result = learner.result(state)
+        if not finite(local(result)):
+            raise not_finite_after(epoch)
         metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
         kept = kept.after(state, result, metrics[select] if select != LAST else float(epoch), epoch)
         log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
@@ -192,6 +194,16 @@ def non_finite(
         f"the training loss is not finite at epoch {epoch}, step {step + 1} of {steps} (its batch{held} is in "
         f"{directory / NON_FINITE}): lower the learning rate or set a clip_norm"
     )
+
+
+def finite(variables: Variables) -> bool:
+    """Whether all weights are numbers: the last update of an epoch comes after its last loss."""
+    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables))
+
+
+def not_finite_after(epoch: int) -> UserError:
+    """What to say where the last update has made them something else."""
+    return UserError(f"the weights are not finite after epoch {epoch}: lower the learning rate or set a clip_norm")
 
 
 def _whole(batch: Batch | None) -> Batch | None:

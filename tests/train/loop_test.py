@@ -192,6 +192,13 @@ def test_non_finite_loss_stops_with_the_place(tmp_path):
         assert json.loads(str(saved["hparams"]))["learning_rate"] == pytest.approx(3e-3)
 
 
+def test_weights_that_the_last_update_ruins_are_refused(tmp_path):
+    """The loss before it was finite, and no epoch follows that would show it."""
+    data = make_data()
+    with pytest.raises(UserError, match="the weights are not finite after epoch 1: lower the learning rate"):
+        fit(tmp_path, data=data, epochs=1, batch_size=len(data.label), hparams=HPARAMS | {"learning_rate": 3e38})
+
+
 def test_constants_do_not_recompile(tmp_path):
     learner, data = make_learner(), make_data()
     state = learner.init(jax.random.key(0), jax.ShapeDtypeStruct((1, 13, 24), jnp.float32), HPARAMS)

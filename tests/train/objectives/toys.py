@@ -127,7 +127,7 @@ def _named():
     for loss in train.HintLoss:
         yield f"hint {loss.value}", train.Distil(soft=None, hints=(train.Hint(loss),), teachers=TEACHERS[:1])
     hints = train.Hint(train.HintLoss.ATTENTION), train.Hint(train.HintLoss.PKT)
-    yield "together", train.Distil(train.Labels.FOCAL, True, train.Soft.DKD, True, hints, TEACHERS[:1], views=NOISY)
+    yield "together", train.Distil(train.Labels.FOCAL, True, train.Soft.TTM, True, hints, TEACHERS[:1], views=NOISY)
     yield "teachers", train.Distil(teachers=TEACHERS)
     yield "self", train.SelfDistil()
     yield "mutual", train.Mutual(peer=TEACHERS[0])
