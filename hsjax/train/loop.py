@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array
 
-from hsjax.models import Variables
+from hsjax.models import Network, Variables
 from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch, Threads
@@ -130,9 +130,7 @@ def fit(
             batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else _whole(error.batch)
             raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
         result = learner.result(state)
-        if not finite(local(result)):
-            raise not_finite_after(epoch)
-        metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
+        metrics = validated(learner.network, local(result), validation_inputs, validate, epoch, threads)
         kept = kept.after(state, result, metrics[select] if select != LAST else float(epoch), epoch)
         log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
         checkpoints.save(epoch, kept)
@@ -196,14 +194,34 @@ def non_finite(
     )
 
 
-def finite(variables: Variables) -> bool:
-    """Whether all weights are numbers: the last update of an epoch comes after its last loss."""
-    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables))
+def validated(
+    network: Network,
+    variables: Variables,
+    inputs: Array | WindowFeatures,
+    validate: Validate,
+    epoch: int,
+    threads: Threads = Threads.ALL,
+) -> dict[str, float]:
+    """Metrics after an epoch; none where nothing is validated.
+
+    Raises:
+      UserError: weights or logits are not finite. The last update of an epoch comes after its last loss.
+    """
+    if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables)):
+        raise not_finite_after(epoch)
+    if validate is None:
+        return {}
+    found = logits(network, variables, inputs, threads)
+    if not np.isfinite(found).all():
+        raise not_finite_after(epoch)
+    return validate(found)
 
 
 def not_finite_after(epoch: int) -> UserError:
-    """What to say where the last update has made them something else."""
-    return UserError(f"the weights are not finite after epoch {epoch}: lower the learning rate or set a clip_norm")
+    """What to say of a network that an epoch's last update has ruined."""
+    return UserError(
+        f"the weights or what they compute are not finite after epoch {epoch}: lower the learning rate, or set clip_norm"
+    )
 
 
 def _whole(batch: Batch | None) -> Batch | None:

@@ -14,10 +14,9 @@ from hsjax.models import Variables
 from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch
-from hsjax.train.inference import logits
 from hsjax.train.layout import Layout
 from hsjax.train.log import MetricsLog
-from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, finite, non_finite, not_finite_after
+from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, non_finite, not_finite_after, validated
 from hsjax.train.objectives import Fixed, HParams
 from hsjax.train.sources import OnDevice, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
@@ -170,11 +169,11 @@ def fit_together(
                 errors[number] = not_finite(number, epoch, error.step)
                 continue
             variables = jax.tree.map(lambda leaf, number=number: leaf[number], at_hand)
-            if not finite(variables):
-                failed[number] = steps + 1
-                errors[number] = not_finite_after(epoch)
+            try:
+                metrics = validated(learner.network, variables, validation_inputs, validate, epoch)
+            except UserError as error:
+                failed[number], errors[number] = steps + 1, error
                 continue
-            metrics = validate(logits(learner.network, variables, validation_inputs)) if validate else {}
             value = np.float32(epoch if select == LAST else metrics[select])
             better[number] = value > values[number]
             values[number] = value if better[number] else values[number]

@@ -192,11 +192,18 @@ def test_non_finite_loss_stops_with_the_place(tmp_path):
         assert json.loads(str(saved["hparams"]))["learning_rate"] == pytest.approx(3e-3)
 
 
-def test_weights_that_the_last_update_ruins_are_refused(tmp_path):
-    """The loss before it was finite, and no epoch follows that would show it."""
+@pytest.mark.parametrize("rate", [3e38, np.inf])
+def test_a_network_that_the_last_update_ruins_is_refused(rate, tmp_path):
+    """Weights that are finite, and logits that are not; no weight. The loss before was finite, and no epoch follows."""
     data = make_data()
-    with pytest.raises(UserError, match="the weights are not finite after epoch 1: lower the learning rate"):
-        fit(tmp_path, data=data, epochs=1, batch_size=len(data.label), hparams=HPARAMS | {"learning_rate": 3e38})
+    with pytest.raises(UserError, match="are not finite after epoch 1: lower the learning rate"):
+        fit(
+            tmp_path,
+            data=data,
+            epochs=1,
+            batch_size=len(data.label),
+            hparams=HPARAMS | {"learning_rate": jnp.float32(rate)},
+        )
 
 
 def test_constants_do_not_recompile(tmp_path):
