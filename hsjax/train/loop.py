@@ -220,7 +220,7 @@ def validated(
 def not_finite_after(epoch: int) -> UserError:
     """What to say of a network that an epoch's last update has ruined."""
     return UserError(
-        f"the weights or what they compute are not finite after epoch {epoch}: lower the learning rate, or set clip_norm"
+        f"the weights or what they compute are not finite after epoch {epoch}: lower learning_rate or set clip_norm"
     )
 
 

@@ -196,7 +196,7 @@ def test_non_finite_loss_stops_with_the_place(tmp_path):
 def test_a_network_that_the_last_update_ruins_is_refused(rate, tmp_path):
     """Weights that are finite, and logits that are not; no weight. The loss before was finite, and no epoch follows."""
     data = make_data()
-    with pytest.raises(UserError, match="are not finite after epoch 1: lower the learning rate"):
+    with pytest.raises(UserError, match="are not finite after epoch 1: lower learning_rate"):
         fit(
             tmp_path,
             data=data,
