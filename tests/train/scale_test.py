@@ -1,7 +1,4 @@
-"""One device, eight, and two processes of two each compute the same: `pytest tests/benchmarks/scale.py`.
-
-See `scale_worker` for what.
-"""
+"""One device, eight, and two processes of two each compute the same; see `scale_worker` for what."""
 
 import itertools
 import json
@@ -130,11 +127,13 @@ def test_whole_trainings_are_those_of_one_device(left, way, layout):
     assert_close(part(left[layout], f"fit/{way}"), part(left["one"], "fit/steps"), 1e-9)
 
 
-@pytest.mark.parametrize(("layout", "count"), [("eight", 4), ("pair", 2)])
-def test_members_over_devices_are_single_runs(left, layout, count):
+@pytest.mark.parametrize(
+    ("layout", "way", "count"), [("eight", "members", 4), ("pair", "members", 2), ("pair", "swept", 2)]
+)
+def test_members_over_devices_are_single_runs(left, layout, way, count):
     for number in range(count):
         want = part(left["one"], f"members/{number}" if number else "fit/steps")
-        assert_close(part(left[layout], f"members/{number}"), want, 1e-9)
+        assert_close(part(left[layout], f"{way}/{number}"), want, 1e-9)
 
 
 @pytest.mark.parametrize("change", ["fewer", "more"])
