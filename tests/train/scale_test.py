@@ -12,13 +12,10 @@ import sys
 import numpy as np
 import pytest
 
+from tests import hurry
+
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("scale_worker.py")
-# Compiling takes most of the time here.
-HURRY = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
 # Every collective that waits for the other devices holds one of XLA's threads, of which there are no more than cores or
 # devices unless NPROC asks for them: when several wait at once, the one they wait for finds none.
 THREADS = "64"
@@ -28,7 +25,7 @@ PATIENCE = 600  # seconds, of a machine that does other work too
 
 
 def start(out, role, devices, *process):
-    flags = f"{HURRY} {WAITING} --xla_force_host_platform_device_count={devices}"
+    flags = f"{hurry.FLAGS} {WAITING} --xla_force_host_platform_device_count={devices}"
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths, "NPROC": THREADS}
     out.mkdir(exist_ok=True)

@@ -12,15 +12,11 @@ from hsjax.models import Network
 from hsjax.models.layers import EVALUATION, ConvNorm, Dense, Phase, as_maps
 from hsjax.train.views import Change
 from hsjax.types import Batch, Outputs
+from tests import hurry
 
 SHAPE, CLASSES, SIZE = (4, 6), 3, 8
 EXAMPLE = jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32)
-HURRY = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_parallel_codegen_split_count": 1,
-    "xla_cpu_use_fusion_emitters": False,
-}
+HURRY = hurry.OPTIONS
 HINTS = {train.Hint(loss).name: 0.5 for loss in train.HintLoss}
 HPARAMS = train.hparams(learning_rate=0.01, alpha=0.4, temperature=2.0, label_smoothing=0.1, ema_decay=0.9, **HINTS)
 
