@@ -3,12 +3,13 @@
     python -m hsjax.launch --config=configs/distillation.py                 embedded synthetic data, 4 minutes
     python -m hsjax.launch --config=configs/distillation.py:physionet2016   PhysioNet/CinC Challenge 2016, 3 seeds
 
-Teacher and student are those of Song et al. (configs/kd.py). Losses of logits have Song's alpha = 0.1 and T = 7.
-Losses of what is inside stand beside the cross-entropy, with the weights that the RepDistiller benchmark (Tian et al.
-2020) took from the papers; that of PKT is divided by the batch size, because ours is a mean over the batch there.
-Nothing is tuned on this task, so the table says what each loss does out of the box, not what it can do. Taps are the
-last maps of each network. With two classes DKD is its first term alone, and logit standardisation would keep nothing
-but a sign: it is left out.
+Teacher and student are those of Song et al. (configs/kd.py). Losses of logits have Song's alpha = 0.1 and T = 7, but
+for the binary one, which of two classes is KD: it has Sriram's T = 1 and no labels. Losses of what is inside stand
+beside the cross-entropy, with the weights that the RepDistiller benchmark (Tian et al. 2020) took from the papers; that
+of PKT is divided by the batch size, because ours is a mean over the batch there. Nothing is tuned on this task, so the
+table says what each loss does out of the box, not what it can do. Taps are the last maps of each network. With two
+classes DKD is its first term alone, which is KD times T^2 = 49: read its row as KD with other weights, not as a verdict
+on DKD. Logit standardisation would keep nothing but a sign: it is left out.
 """
 
 from typing import Any
@@ -43,7 +44,8 @@ def get_config(variant: str = ""):
         "student": base_config.train_stage(**student),
     }
     for loss in LOGITS:
-        stages[loss] = base_config.train_stage(**taught, soft=loss, temperature=7.0, alpha=0.1)
+        temperature, alpha = (1.0, 0.0) if loss == "bce" else (7.0, 0.1)
+        stages[loss] = base_config.train_stage(**taught, soft=loss, temperature=temperature, alpha=alpha)
     for hint, weight in HINTS.items():
         stages[hint] = base_config.train_stage(**taught, soft="none", hints={hint: weight})
     stages["rkd-angle"].lanes = 1  # its batched products are slow where XLA has one thread for each member

@@ -222,6 +222,27 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
         assert channels_last == found.get((names[name], "torch, channels last"), "not measured")
 
 
+def test_the_speed_of_the_sweep_is_the_committed_one():
+    text = " ".join(README.split())
+    found = {row["peer"]: row for row in rows(RESULTS.parent / "sweep-speed.csv") if row["unit"] == "ms"}
+    assert found.keys() == {"hsjax, one after another", "torch", "torch, channels last"}
+    for row in found.values():
+        ratio, low, high = (f"{float(row[name]):.2f}" for name in ("ratio", "ratio_low", "ratio_high"))
+        assert f"{ratio} ({low} to {high}) times" in text
+
+
+def test_the_kills_of_the_readme_are_the_committed_ones():
+    (row,) = (row for row in rows(RESULTS.parent / "kills.csv") if row["mode"] == "kills")
+    assert row["identical"] == row["chains"]
+    text = " ".join(README.split())
+    assert (
+        f"{row['kills']} kills at random moments made {row['chains']} chains of restarts, all {row['chains']}" in text
+    )
+    assert sum(
+        int(row[phase]) for phase in ("importing", "preparing", "training", "checkpoint", "finishing", "reporting")
+    ) == int(row["kills"])
+
+
 def test_the_readme_counts_the_networks():
     assert len(MODELS) == 22
     assert "Twenty-two networks by name" in README
@@ -248,7 +269,7 @@ def test_the_table_of_losses_is_that_of_the_committed_run():
         cells = [over_seeds(stage, metric) for metric in ("auroc", "macc")]
         cells += ["-", "-"] if stage in ("teacher", "student") else [difference(stage, m) for m in ("auroc", "macc")]
         assert f"| {stage} | {' | '.join(cells)} |" in README
-    assert len(stages) == 15
+    assert len(stages) == 18
 
 
 def test_the_figures_of_the_grid_are_those_of_the_committed_run():

@@ -10,7 +10,7 @@ from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownG
 from hsjax.config.compression import compressed, keeps_ranges, keeps_zeros, prunes, shrinkings
 from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
 from hsjax.config.sweeps import AT, grid, members, of_member
-from hsjax.config.training import earlier, predicts, teachers
+from hsjax.config.training import earlier, pairs, predicts, teachers
 from hsjax.config.validation import differences, stages, validate
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "keeps_zeros",
     "members",
     "of_member",
+    "pairs",
     "predicts",
     "prunes",
     "report_stage",

@@ -114,13 +114,14 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "labels": "cross-entropy",  # loss against true classes: cross-entropy, bce, focal
             "teacher": "",  # distil: an earlier train stage of the same protocol and seed; several: "one + another"
             "peer": "",  # mutual: the model that is trained beside
+            "peer_options": {},  # of that model
             "soft": "kd",  # loss against the teacher's logits: kd, bce, dkd, dist, ttm, wttm, standardised, none
             "temperature": 1.0,
             "alpha": 1.0,  # weight of the true classes, 0 to 1; that of the teacher's logits is the rest
             "scale_by_t2": False,
             # distil: losses on what is inside, by name with their weights, which are added to the above: fitnet,
-            # attention, vid, similarity, rkd-distance, rkd-angle, pkt, crd; and which taps they compare, as
-            # (student's, teacher's), where it is not the last ones
+            # attention, vid, similarity, rkd-distance, rkd-angle, pkt, crd; and which taps the first four compare where
+            # it is not the last ones, as pairs (student's, teacher's): {"attention": (("conv1", "conv2"), ...)}
             "hints": {},
             "taps": {},
             "contrast": {
@@ -131,10 +132,11 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             },
             "constants": {
                 "label_smoothing": 0.0,  # cross-entropy
-                "positive_weight": 1.0,  # bce
+                "positive_weight": 1.0,  # bce: of the second of two classes; of more, of every true class
                 "focal_gamma": 2.0,  # focal
                 "mixup": 0.0,  # alpha of its Beta distribution; 0: no mixup
-                "ema_decay": 0.999,  # of averaged weights, of self-distil's teacher, of MoCo's and BYOL's target
+                # of averaged weights, of self-distil's teacher, of MoCo's target; from where that of BYOL's rises to 1
+                "ema_decay": 0.999,
                 "dkd_alpha": 1.0,
                 "dkd_beta": 8.0,
                 "dist_beta": 1.0,
@@ -220,8 +222,8 @@ def export_stage(**changes: Any) -> ConfigDict:
         {
             "kind": StageKind.EXPORT.value,
             "models": (),  # train stages to export
-            # forms of each, from features and from samples: tflite-float32, tflite-float16, tflite-dynamic, tflite-int8,
-            # tflite-int16, onnx-float32, onnx-float16, onnx-int8-static, onnx-int8-dynamic
+            # forms of each, from features and from samples: tflite-float32, tflite-float16, tflite-dynamic,
+            # tflite-int8, tflite-int16, onnx-float32, onnx-float16, onnx-int8-static, onnx-int8-dynamic
             "variants": ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"),
             "protocol": "grouped",  # which of the trained ones is deployed
             "seed": 0,
@@ -248,7 +250,7 @@ def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:
     return stage
 
 
-FREE = ("stages", "options", "hints", "taps", "augment", "channels", "ranks", "overrides")
+FREE = ("stages", "options", "peer_options", "hints", "taps", "augment", "channels", "ranks", "overrides")
 """Sections whose keys are not known here."""
 
 TEMPLATES = {StageKind.TRAIN: lambda: train_stage(""), StageKind.EXPORT: export_stage, StageKind.REPORT: report_stage}

@@ -1,13 +1,28 @@
 """What a train stage learns from, and the settings of one that contradict each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
 from hsjax.config import compression, sweeps
 from hsjax.config.choices import LearnsFrom, choice
+from hsjax.config.keys import train_stage
 
 _TEACHERS = " + "
+_OF_MAPS = ("fitnet", "attention", "vid", "similarity")  # hints that compare maps, at taps
+_SOFT = (LearnsFrom.TEACHER, LearnsFrom.ITSELF, LearnsFrom.PEER)
+# What uses a constant of which the value would otherwise change nothing.
+_USES = {
+    "label_smoothing": "labels=cross-entropy",
+    "positive_weight": "labels=bce",
+    "focal_gamma": "labels=focal",
+    "ema_decay": "average=True, self-distil, moco and byol",
+    "dkd_alpha": "soft=dkd",
+    "dkd_beta": "soft=dkd",
+    "dist_beta": "soft=dist",
+    "dist_gamma": "soft=dist",
+    "class_balanced_beta": "class_weighting=class-balanced",
+}
 
 
 def teachers(stage: ConfigDict) -> list[str]:
@@ -23,6 +38,25 @@ def earlier(stage: ConfigDict) -> list[str]:
 def predicts(stage: ConfigDict) -> bool:
     """Whether the network has learnt classes in the end, so that it is scored."""
     return stage.objective != LearnsFrom.VIEWS.value
+
+
+def pairs(taps: Sequence) -> tuple[tuple[str, str], ...]:
+    """What a hint compares, from one pair of taps or several.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    several = (taps,) if taps and all(isinstance(tap, str) for tap in taps) else tuple(map(tuple, taps))
+    if isinstance(taps, str) or not several or any(len(pair) != 2 for pair in several):
+        raise ValueError(f"{taps!r} is no pair and no pairs")
+    return tuple((str(student), str(teacher)) for student, teacher in several)
+
+
+def _pairs_or_none(taps: Sequence) -> tuple[tuple[str, str], ...] | None:
+    try:
+        return pairs(taps)
+    except (ValueError, TypeError):
+        return None
 
 
 def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
@@ -55,14 +89,24 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
         yield f"{key}.soft is none, which leaves nothing of the teacher; name hints, or a loss"
     if unknown := set(stage.taps) - set(stage.hints):
         yield f"{key}.taps names {', '.join(sorted(unknown))}, which is not among hints"
-    if any(isinstance(places, str) or len(places) != 2 for places in stage.taps.values()):
-        yield f"{key}.taps are pairs, ('student_tap', 'teacher_tap'), of which '' is the last one"
+    if any(_pairs_or_none(places) is None for places in stage.taps.values()):
+        yield f"{key}.taps are pairs, ('student_tap', 'teacher_tap'), or tuples of them; '' is the last tap"
+    if idle := sorted(set(stage.taps) - set(_OF_MAPS)):
+        yield f"{key}.taps names {', '.join(idle)}, which compares embeddings; only {', '.join(_OF_MAPS)} have taps"
+    if stage.peer_options and not stage.peer:
+        yield f"{key}.peer_options are of a peer; name one, or leave them empty"
+    if stage.patience and stage.select == "last":
+        yield f"{key}.select=last has no metric that patience could wait for; set patience=0 or select by a metric"
     if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0 or stage.lanes < 0:
         yield f"{key} needs epochs and batch_size of at least 1, and patience and lanes of at least 0"
     if learns is LearnsFrom.VIEWS and not stage.augment:
         yield f"{key}.augment is empty: both views of an example would be the same; name random changes"
     if learns is LearnsFrom.VIEWS and stage.select != "last":
         yield f"{key}.select is {stage.select!r}, but a network that learns from views has no metric; set select=last"
+    if learns is LearnsFrom.VIEWS and stage.class_weighting != "none":
+        yield f"{key}.class_weighting is of no use to a network that learns from views, not classes; leave it none"
+    if learns not in _SOFT and (stage.soft != "kd" or stage.scale_by_t2):
+        yield f"{key}.soft and scale_by_t2 are of a loss against a teacher, which objective {stage.objective!r} has not"
     if wrong := sweeps.problem(stage):
         yield f"{key}.sweep {wrong}"
         return
@@ -78,12 +122,22 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
 
 def _constants(key: str, stage: ConfigDict, learns: LearnsFrom) -> Iterator[str]:
     rule, constants = stage.optimizer, stage.constants
+    used = _used(stage, learns)
+    defaults = train_stage("").constants
+    swept = {name for point in stage.sweep for name in point}
+    for name, needs in _USES.items():
+        if name not in used and (constants[name] != defaults[name] or name in swept):
+            yield f"{key}.constants.{name} is used by {needs} only; leave it at {defaults[name]:g}"
+    if constants.mixup and ((stage.soft == "dkd" and learns in _SOFT) or "crd" in stage.hints):
+        yield f"{key}.constants.mixup makes examples of two classes, which dkd and crd cannot tell apart; leave it 0"
     if any(not isinstance(weight, int | float) or weight < 0 for weight in stage.hints.values()):
         yield f"{key}.hints are weights from 0 on"
     if stage.temperature <= 0:
         yield f"{key}.temperature must be positive"
     if not 0 <= stage.alpha <= 1:
         yield f"{key}.alpha must lie between 0 and 1"
+    if learns is LearnsFrom.VIEWS and stage.alpha != 1.0:
+        yield f"{key}.alpha weighs true classes, which a network that learns from views does not see; leave it at 1"
     if learns is LearnsFrom.CLASSES and (stage.temperature, stage.alpha) != (1.0, 1.0):
         yield f"{key} has a temperature or an alpha that objective {stage.objective!r} does not use; leave them at 1"
     if learns is LearnsFrom.VIEWS and constants.mixup:
@@ -101,3 +155,18 @@ def _constants(key: str, stage: ConfigDict, learns: LearnsFrom) -> Iterator[str]
         yield f"{key}.constants.class_balanced_beta lies between 0 and 1"
     if any(constants[name] < 0 for name in constants):
         yield f"{key}.constants are not negative"
+
+
+def _used(stage: ConfigDict, learns: LearnsFrom) -> set[str]:
+    """Those constants of `_USES` that the stage's objective reads."""
+    views = learns is LearnsFrom.VIEWS
+    used = (
+        set()
+        if views
+        else {"cross-entropy": {"label_smoothing"}, "bce": {"positive_weight"}}.get(stage.labels, {"focal_gamma"})
+    )
+    if stage.average or learns is LearnsFrom.ITSELF or (views and stage.contrast.loss in ("moco", "byol")):
+        used = used | {"ema_decay"}
+    if learns in _SOFT:
+        used = used | {name for name in _USES if name.startswith(f"{stage.soft}_")}
+    return used | ({"class_balanced_beta"} if stage.class_weighting == "class-balanced" else set())

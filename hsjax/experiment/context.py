@@ -187,11 +187,15 @@ class Context:
         num_classes = len(self.dataset.classes) if num_classes is None else num_classes
         runs = learning.runs_teachers(stage)
         teachers = [self.network(teacher, num_classes=num_classes) for teacher in run_config.teachers(stage)]
-        peer = models.build(stage.peer, num_classes=num_classes) if stage.peer else None
+        network = self.network(name, num_classes=num_classes)
+        peer = None
+        if stage.peer:
+            peer = models.build(stage.peer, num_classes=num_classes, **stage.peer_options)
+            peer = dataclasses.replace(peer, precision=network.precision)
         return learning.learner(
             stage,
             name,
-            self.network(name, num_classes=num_classes),
+            network,
             steps=steps,
             front_end=self.front_end,
             sample_rate=self.config.prepare.sample_rate,
@@ -287,7 +291,9 @@ class Context:
             if stage.select not in (*evaluate.SELECTABLE, train.LAST):
                 known = ", ".join((*evaluate.SELECTABLE, train.LAST))
                 raise UserError(f"config.stages.{name}.select is {stage.select!r}; it must be one of {known}")
-            made = self.learner(name, steps=100, num_classes=2)
+            # How many the dataset has is not known yet.
+            num_classes = 3 if stage.soft == train.Soft.STANDARDISED.value else 2
+            made = self.learner(name, steps=100, num_classes=num_classes)
             network = made.network
             shape = " x ".join(map(str, self.front_end.shape))
             try:
@@ -295,7 +301,7 @@ class Context:
             except (UserError, TypeError, ValueError, ZeroDivisionError) as error:
                 raise UserError(f"features of {shape} do not suit {stage.model}: {error}") from error
             network.trainable(variables["params"])
-            self._check_objective(name, made, example)
+            self._check_objective(name, made, example, num_classes)
             if stage.pretrained and not pathlib.Path(stage.pretrained).exists():
                 raise UserError(
                     f"config.stages.{name}.pretrained: there is no file {stage.pretrained}; "
@@ -309,7 +315,20 @@ class Context:
                 except UserError as error:
                     raise UserError(f"config.stages.{name}.pretrained: {error}") from error
 
-    def _check_objective(self, name: str, made: train.Learner, example: jax.ShapeDtypeStruct) -> None:
+    def check_classes(self) -> None:
+        """Hold what stages ask for against the classes that the dataset turns out to have.
+
+        Raises:
+          UserError: what to change.
+        """
+        for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+            if stage.soft == train.Soft.STANDARDISED.value and len(self.dataset.classes) < 3:
+                raise UserError(
+                    f"config.stages.{name}.soft is {stage.soft!r}, which of {len(self.dataset.classes)} classes keeps "
+                    "nothing but which is likelier; take kd, or a dataset of three classes or more"
+                )
+
+    def _check_objective(self, name: str, made: train.Learner, example: jax.ShapeDtypeStruct, num_classes: int) -> None:
         """Trace one step of a stage: what an objective asks of networks and features shows there."""
         fixed: dict[str, Any] = {}
         if made.objective.views.front_end is not None:
@@ -325,7 +344,7 @@ class Context:
         row = jax.ShapeDtypeStruct((few,), jnp.float32)
         number = jax.ShapeDtypeStruct((few,), jnp.int32)
         inputs = jax.ShapeDtypeStruct((few, *example.shape[1:]), jnp.float32)
-        logits = jax.ShapeDtypeStruct((few, 2), jnp.float32)
+        logits = jax.ShapeDtypeStruct((few, num_classes), jnp.float32)
         batch = Batch(inputs, number, row, row, logits, number)
 
         def one_step(fixed: Any, batch: Batch) -> Any:

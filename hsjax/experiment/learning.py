@@ -3,7 +3,7 @@
 import jax
 
 from hsjax import compress, features, models, train
-from hsjax.config import ConfigDict, LearnsFrom, choice, prunes
+from hsjax.config import ConfigDict, LearnsFrom, choice, pairs, prunes
 from hsjax.models.layers.fake_quant import fake_quant
 from hsjax.types import UserError
 
@@ -38,13 +38,9 @@ def learner(
     """
     key = f"stages.{name}"
     views = train.Views.from_settings(stage.augment, front_end, sample_rate, f"config.{key}.augment")
-    return train.Learner(
-        network,
-        _objective(stage, key, views, teachers, peer),
-        _optimizer(stage, key, steps),
-        stage.average,
-        _compression(stage, key, steps, keeps_zeros),
-    )
+    objective = _objective(stage, key, views, teachers, peer, steps)
+    compression = _compression(stage, key, steps, keeps_zeros)
+    return train.Learner(network, objective, _optimizer(stage, key, steps), stage.average, compression)
 
 
 def runs_teachers(stage: ConfigDict) -> bool:
@@ -98,13 +94,14 @@ def _objective(
     views: train.Views,
     teachers: tuple[models.Network, ...],
     peer: models.Network | None,
+    steps: int,
 ) -> train.Objective:
     learns = choice(LearnsFrom, stage.objective, f"{key}.objective")
     if learns is LearnsFrom.VIEWS:
         contrast = stage.contrast
         loss = choice(train.Contrastive, contrast.loss, f"{key}.contrast.loss")
         widths = tuple(contrast.widths)
-        return train.Contrast(loss, widths, contrast.prediction, contrast.queue, views=views)
+        return train.Contrast(loss, widths, contrast.prediction, contrast.queue, steps, views=views)
     labels, mix = choice(train.Labels, stage.labels, f"{key}.labels"), mixes(stage)
     if learns is LearnsFrom.CLASSES:
         return train.Supervised(labels, mix, views=views)
@@ -116,7 +113,7 @@ def _objective(
     hints = []
     for name in stage.hints:
         loss = choice(train.HintLoss, name, f"{key}.hints")
-        hints.append(train.Hint(loss, *stage.taps.get(name, ())))
+        hints.append(train.Hint(loss, pairs(stage.taps[name])) if name in stage.taps else train.Hint(loss))
     return train.Distil(labels, mix, soft, stage.scale_by_t2, tuple(hints), teachers, views=views)
 
 

@@ -43,6 +43,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
 
 def _prepare(context: Context) -> None:
     """Stop for what the data or the folder forbids before any work is done."""
+    context.check_classes()
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
     for part in itertools.chain(map(context.trained, context.trainings()), exports.parts(context)):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from hsjax import compress, evaluate, features, losses, models, progress, train
+from hsjax import compress, evaluate, features, models, progress, train
 from hsjax import config as run_config
 from hsjax.config import AT
 from hsjax.experiment import beginning, folder, learning, smaller
@@ -43,10 +43,10 @@ def run(context: Context, trainings: Sequence[Training]) -> None:
         groups = [list(trainings)]
     for group in groups:
         if not done.issuperset(group):
-            _train(context, group, done)
+            _train(context, group, done, len(trainings))
 
 
-def _train(context: Context, trainings: Sequence[Training], done: Container[Training]) -> None:
+def _train(context: Context, trainings: Sequence[Training], done: Container[Training], of: int) -> None:
     protocol, _, fold, name = trainings[0]
     stage, split = context.stage(name), context.split(protocol, fold)
     label = context.examples.label
@@ -85,6 +85,7 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
             dispatch=train.Dispatch(context.config.dispatch),
             progress=advance,
             lanes=stage.lanes,
+            of=of,
         )
 
 
@@ -140,7 +141,7 @@ def _members(
                 taught[place] = (
                     tuple(load(context, teacher)[0] for teacher in teachers)
                     if runs
-                    else teacher_logits(context, teachers, inputs.of(split.train))
+                    else teacher_logits(context, teachers, inputs.of(split.train), made.objective)
                 )
             if learning.runs_teachers(stage):
                 fixed[train.TEACHERS] = taught[place]
@@ -225,14 +226,18 @@ def load(context: Context, training: Training) -> tuple[models.Variables, featur
 
 
 def teacher_logits(
-    context: Context, teachers: Sequence[Training], inputs: jax.Array | train.WindowFeatures
+    context: Context,
+    teachers: Sequence[Training],
+    inputs: jax.Array | train.WindowFeatures,
+    objective: train.Objective,
 ) -> jax.Array:
     """The teachers' logits on the training examples, computed once: nothing random stands before them.
 
     Of several, those of the mean of their probabilities.
     """
     each = [train.logits(context.network(teacher.stage), load(context, teacher)[0], inputs) for teacher in teachers]
-    return jnp.asarray(each[0]) if len(each) == 1 else losses.ensemble_logits(jnp.stack(each))
+    soft = objective.soft if isinstance(objective, train.Distil) and objective.soft else train.Soft.KD
+    return jnp.asarray(each[0]) if len(each) == 1 else soft.together(jnp.stack(each))
 
 
 def validate(logits: np.ndarray, *, label: np.ndarray, positive: int | None) -> dict[str, float]:

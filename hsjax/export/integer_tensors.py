@@ -107,7 +107,7 @@ def folded(weights: Float[np.ndarray, "..."], axis: int, kernels: Sequence[Kerne
     kernel, factor = best
     levels = (_rows(kernel.levels) * np.sign(factor)[:, None]).astype(np.int8)
     moved = np.moveaxis(weights, axis, 0).shape
-    scale = np.float32(kernel.step * np.abs(factor))
+    scale = (kernel.step * np.abs(factor)).astype(np.float32)
     return Weights(weights, np.moveaxis(levels.reshape(moved), 0, axis), scale, axis, kernel.bits)
 
 

@@ -31,6 +31,7 @@ class Traced:
         Raises:
           UserError: TensorFlow is not installed.
         """
+
         def model(inputs: Array) -> Any:  # its name ends up in the names of tensors, whatever `function` is called
             return function(inputs)
 

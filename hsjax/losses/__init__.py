@@ -14,6 +14,7 @@ from hsjax.losses.classification import bce, class_balanced_weights, cross_entro
 from hsjax.losses.distillation import (
     dist,
     dkd,
+    ensemble_binary_logits,
     ensemble_logits,
     hinton,
     kl,
@@ -24,15 +25,18 @@ from hsjax.losses.distillation import (
     ttm,
     wttm,
 )
+from hsjax.losses.logits import binary
 
 __all__ = [
     "bce",
+    "binary",
     "class_balanced_weights",
     "contrastive",
     "cross_entropy",
     "dist",
     "distillation",
     "dkd",
+    "ensemble_binary_logits",
     "ensemble_logits",
     "focal",
     "hinton",

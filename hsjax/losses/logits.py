@@ -33,6 +33,21 @@ def check_pair(logits: Float[Array, "batch classes"], teacher_logits: Float[Arra
     chex.assert_type([logits, teacher_logits], jnp.floating)
 
 
+def binary(logits: Float[Array, "batch classes"]) -> Float[Array, "batch questions"]:
+    """Logits of binary questions: of two classes the one whether it is the second, else one for each class.
+
+    The sigmoid of the difference of two logits is their softmax's probability of the second class.
+
+    Args:
+      logits: `(batch, classes)`.
+
+    Returns:
+      `(batch, 1)` for two classes, else `logits`.
+    """
+    chex.assert_rank(logits, 2)
+    return logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
+
+
 def others(logits: Float[Array, "batch classes"], label: Int[Array, " batch"]) -> Float[Array, "batch classes"]:
     """1 for every class but the target, 0 for that, in the dtype of `logits`."""
     return 1 - jax.nn.one_hot(label, logits.shape[1], dtype=logits.dtype)

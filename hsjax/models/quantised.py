@@ -1,6 +1,7 @@
 """Networks whose quantiser is a `FakeQuant`: where their training begins, and what a file has to hold afterwards."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,4 +62,5 @@ def seen(network: Network, variables: Variables, inputs: Array) -> tuple[Outputs
       inputs: `(batch, *shape)`.
     """
     outputs, updates = network.call(variables, inputs, EVALUATION, [SEEN])
-    return outputs, traverse_util.flatten_dict(updates[SEEN])
+    found: Any = traverse_util.flatten_dict(updates[SEEN])
+    return outputs, found

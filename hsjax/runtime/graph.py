@@ -63,7 +63,7 @@ def opened(model: bytes) -> Graph:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         raise UserError('ai-edge-litert is not installed: pip install "hsjax[runtime]"') from error
-    graph = schema.ModelT.InitFromPackedBuf(model, 0)
+    graph: Any = schema.ModelT.InitFromPackedBuf(model, 0)
     (subgraph,) = graph.subgraphs
     return Graph(schema, graph, subgraph)
 

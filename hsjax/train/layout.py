@@ -39,7 +39,10 @@ class Layout:
 
     @classmethod
     def over(cls, devices: Sequence[jax.Device], members: int = 1) -> "Layout":
-        """All `devices`, of which as many as possible share the members of a sweep, and the rest each batch.
+        """All `devices`: as many as divide the number of members share these, the rest each batch.
+
+        So 16 members on 8 devices train two on each; with 7 every step is divided among all devices, which small
+        networks gain nothing by.
 
         Args:
           devices: of all processes.

@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array
 
-from hsjax.models import Variables
+from hsjax.models import Network, Variables
 from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch, Threads
@@ -94,8 +94,8 @@ def fit(
       threads: of a CPU.
 
     Raises:
-      UserError: the training loss is not finite (the batch is in `directory / NON_FINITE`), the dispatch does not suit
-        the source, or batches cannot be divided among the devices.
+      UserError: the training loss is not finite (the batch is in `directory / NON_FINITE`), or the weights after an
+        epoch; the dispatch does not suit the source, or batches cannot be divided among the devices.
     """
     layout = Layout.default() if layout is None else layout
     layout.check(batch_size)
@@ -130,7 +130,7 @@ def fit(
             batch = gather(source.data, order[error.step]) if isinstance(source, OnDevice) else _whole(error.batch)
             raise non_finite(directory, epoch, error.step, steps, batch, hparams) from error
         result = learner.result(state)
-        metrics = validate(logits(learner.network, local(result), validation_inputs, threads)) if validate else {}
+        metrics = validated(learner.network, local(result), validation_inputs, validate, epoch, threads)
         value = metrics[select] if select != LAST else float(epoch)
         kept = kept.after(state, result, value, epoch, settled=epoch * steps >= learner.compression.settles)
         log.add({"epoch": epoch, "train": trained, "validation": metrics, "seconds": time.monotonic() - began})
@@ -192,6 +192,36 @@ def non_finite(
     return UserError(
         f"the training loss is not finite at epoch {epoch}, step {step + 1} of {steps} (its batch{held} is in "
         f"{directory / NON_FINITE}): lower the learning rate or set a clip_norm"
+    )
+
+
+def validated(
+    network: Network,
+    variables: Variables,
+    inputs: Array | WindowFeatures,
+    validate: Validate,
+    epoch: int,
+    threads: Threads = Threads.ALL,
+) -> dict[str, float]:
+    """Metrics after an epoch; none where nothing is validated.
+
+    Raises:
+      UserError: weights or logits are not finite. The last update of an epoch comes after its last loss.
+    """
+    if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables)):
+        raise not_finite_after(epoch)
+    if validate is None:
+        return {}
+    found = logits(network, variables, inputs, threads)
+    if not np.isfinite(found).all():
+        raise not_finite_after(epoch)
+    return validate(found)
+
+
+def not_finite_after(epoch: int) -> UserError:
+    """What to say of a network that an epoch's last update has ruined."""
+    return UserError(
+        f"the weights or what they compute are not finite after epoch {epoch}: lower learning_rate or set clip_norm"
     )
 
 

@@ -47,6 +47,7 @@ def sweep(
     dispatch: Dispatch = Dispatch.AUTO,
     progress: Callable[[int], None] = lambda steps: None,
     lanes: int = 0,
+    of: int = 0,
 ) -> None:
     """Train all members, or go on training them, and hand each over as soon as it is done.
 
@@ -64,7 +65,10 @@ def sweep(
       directory: for checkpoints of all members, where they are one program.
       dispatch: see `Dispatch`.
       progress: told the number of steps done, those of all members.
-      lanes: members that train beside each other on a CPU; 0 for as many as there are cores.
+      lanes: members that train beside each other on a CPU; 0 for as many as there are cores. One after another where
+        several processes share every batch: they have to take the same steps in the same order.
+      of: how many there are with those that are finished already and left out; 0 for none. Whether a member computes on
+        one core or on all depends on it, and with that its last bits.
 
     Raises:
       UserError: a member's loss is not finite; all others are trained and handed over before.
@@ -85,7 +89,7 @@ def sweep(
             else:
                 finish(number, fitted)
     else:
-        lanes = min(lanes or _cores(), len(members))
+        lanes = 1 if jax.process_count() > 1 else min(lanes or _cores(), max(of, len(members)))
         threads = Threads.ONE if lanes > 1 else Threads.ALL
         # Two locks: the other lanes go on while a member is handed over.
         counting, finishing, stop = threading.Lock(), threading.Lock(), threading.Event()

@@ -14,10 +14,9 @@ from hsjax.models import Variables
 from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch
-from hsjax.train.inference import logits
 from hsjax.train.layout import Layout
 from hsjax.train.log import MetricsLog
-from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, non_finite
+from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, non_finite, not_finite_after, validated
 from hsjax.train.objectives import Fixed, HParams
 from hsjax.train.sources import OnDevice, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
@@ -53,7 +52,8 @@ class _Kept(NamedTuple):
     best_value: np.ndarray
     best_epoch: np.ndarray
     epochs: np.ndarray  # that each member has run
-    failed: np.ndarray  # 0, or the step after those epochs, from 1, whose loss was not finite
+    # 0, or the step after those epochs, from 1, whose loss was not finite; past the last one, the weights after it
+    failed: np.ndarray
     epoch: np.ndarray
 
 
@@ -130,10 +130,13 @@ def fit_together(
         batch = gather(source.data._replace(teacher_logits=member.teacher_logits), order[step])
         return non_finite(member.directory, epoch, step, steps, batch, member.hparams)
 
-    errors = [
-        not_finite(number, int(kept.epochs[number]) + 1, step - 1) if step else None
-        for number, step in enumerate(kept.failed.tolist())
-    ]
+    def failure(number: int, step: int) -> UserError | None:
+        epoch = int(kept.epochs[number]) + 1
+        if step > steps:
+            return not_finite_after(epoch)
+        return not_finite(number, epoch, step - 1) if step else None
+
+    errors = [failure(number, step) for number, step in enumerate(kept.failed.tolist())]
 
     for epoch in range(done + 1, epochs + 1):
         waits = (epoch - 1 - kept.best_epoch >= patience) if patience else np.zeros(count, bool)
@@ -166,20 +169,24 @@ def fit_together(
                 errors[number] = not_finite(number, epoch, error.step)
                 continue
             variables = jax.tree.map(lambda leaf, number=number: leaf[number], at_hand)
-            metrics = validate(logits(learner.network, variables, validation_inputs)) if validate else {}
+            try:
+                metrics = validated(learner.network, variables, validation_inputs, validate, epoch)
+            except UserError as error:
+                failed[number], errors[number] = steps + 1, error
+                continue
             settled = epoch * steps >= learner.compression.settles  # see `loop.Kept`
             value = np.float32((epoch if select == LAST else metrics[select]) if settled else -np.inf)
             better[number] = value > values[number] or not settled
             values[number] = value if better[number] else values[number]
             seconds = (time.monotonic() - began) / active.sum()
             logs[number].add({"epoch": epoch, "train": means.values(), "validation": metrics, "seconds": seconds})
-        finite = active & np.array([error is None for error in errors])
+        unharmed = active & np.array([error is None for error in errors])
         kept = _Kept(
             state,
             _chosen(better, result, kept.best),
             values,
             np.where(better, epoch, kept.best_epoch).astype(np.int32),
-            np.where(finite, epoch, kept.epochs).astype(np.int32),
+            np.where(unharmed, epoch, kept.epochs).astype(np.int32),
             failed,
             np.asarray(epoch, np.int32),
         )

@@ -11,6 +11,8 @@ import pytest
 import soundfile
 import wfdb
 
+from tests import hurry
+
 _SECONDS = 6
 _AUDIO = {
     "physionet2016": "physionet2016/training-a/*.wav",
@@ -24,23 +26,10 @@ _ECG = "mit-bih-arrhythmia-database-1.0.0/*.hea"
 _QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
-@functools.cache
-def _quick() -> dict[str, int | bool]:
-    """The options that this XLA has; the names change with its versions."""
-    known = {}
-    for name, value in _QUICK.items():
-        try:
-            jax.jit(jnp.negative, compiler_options={name: value})(1.0)
-        except jax.errors.JaxRuntimeError:
-            continue
-        known[name] = value
-    return known
-
-
 @pytest.fixture(scope="session")
 def quick() -> Callable:
     """`jax.jit` for graphs whose values matter and whose speed does not: compiling is most of the time tests take."""
-    return functools.partial(jax.jit, compiler_options=_quick())
+    return functools.partial(jax.jit, compiler_options=hurry.known(_QUICK))
 
 
 def _audio(root: pathlib.Path, pattern: str) -> tuple[np.ndarray, int]:

@@ -153,7 +153,7 @@ def test_examples_are_mixed_for_all_members_where_they_are_for_one(tmp_path):
         ({"stages.hints.hints": {"fitnets": 1.0}}, "hints is 'fitnets'; it must be one of fitnet"),
         ({"stages.hints.taps": {"attention": ("conv9", "")}}, r"config\.stages\.hints: the student has no tap 'conv9'"),
         ({"stages.pre.contrast.loss": "simclr"}, "contrast.loss is 'simclr'; it must be one of nt-xent"),
-        ({"stages.kd.soft": "standardised"}, "stages.kd"),
+        ({"stages.kd.soft": "standardised"}, r"stages\.kd\.soft is 'standardised', which of 2 classes keeps nothing"),
         ({"stages.probe.freeze": ("*", "!logit")}, "nothing to freeze is called '!logit'"),
         ({"stages.pre.augment": {"samples": {"gian": {}}}}, "augment.samples has no 'gian'; did you mean 'gain'"),
         ({"stages.teacher.objective": "supervise"}, "objective is 'supervise'; it must be one of supervised, distil"),

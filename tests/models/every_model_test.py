@@ -22,6 +22,7 @@ from hsjax.models import Form, Network, Quantiser, Variables, efficientnet, effi
 from hsjax.models.layers import hard_swish, relu
 from hsjax.train.objectives import Parts, Supervised
 from hsjax.types import Batch
+from tests import hurry
 from tests.models import family, rounding, running_statistics
 
 EXAMPLES, RATE, WINDOW = 32, 2000, 2000
@@ -84,8 +85,7 @@ STEPS, LEARNING_RATE = 20, 4e-3
 KEY = jax.random.key(0)
 
 # Compiled three times as fast as by default, and ten times as slow; nothing here runs for long.
-_COMPILER = family.HURRY | {"xla_cpu_parallel_codegen_split_count": 1, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=_COMPILER)
+jit = functools.partial(jax.jit, compiler_options=hurry.OPTIONS)
 
 
 def test_no_network_is_left_out():

@@ -61,5 +61,5 @@ def test_files_that_cannot_be_run_are_refused(tmp_path):
         next(inside.tflite(path, INPUTS))
     with pytest.raises(UserError, match="cannot run the model"):
         next(inside.onnx(b"nothing of the kind", {}, INPUTS))
-    with pytest.raises(UserError, match="neither a .tflite nor"):
+    with pytest.raises(UserError, match=r"neither a \.tflite nor"):
         next(inside.tflite(pathlib.Path("model.h5"), INPUTS))

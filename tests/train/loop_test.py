@@ -192,6 +192,20 @@ def test_non_finite_loss_stops_with_the_place(tmp_path):
         assert json.loads(str(saved["hparams"]))["learning_rate"] == pytest.approx(3e-3)
 
 
+@pytest.mark.parametrize("rate", [3e38, np.inf])
+def test_a_network_that_the_last_update_ruins_is_refused(rate, tmp_path):
+    """Weights that are finite, and logits that are not; no weight. The loss before was finite, and no epoch follows."""
+    data = make_data()
+    with pytest.raises(UserError, match="are not finite after epoch 1: lower learning_rate"):
+        fit(
+            tmp_path,
+            data=data,
+            epochs=1,
+            batch_size=len(data.label),
+            hparams=HPARAMS | {"learning_rate": jnp.float32(rate)},
+        )
+
+
 def test_constants_do_not_recompile(tmp_path):
     learner, data = make_learner(), make_data()
     state = learner.init(jax.random.key(0), jax.ShapeDtypeStruct((1, 13, 24), jnp.float32), HPARAMS)

@@ -13,7 +13,7 @@ from flax import traverse_util
 from hsjax import models
 from hsjax.models import Form, layers
 from hsjax.models.layers import BatchNorm, Phase, Precision
-from tests.models import family
+from tests import hurry
 from tests.models.layers import quick
 
 BATCH, SHAPE = 16, (13, 24)
@@ -29,7 +29,7 @@ NETWORKS = {
 TOLERANCE = 2e-2
 
 
-_HURRY = family.HURRY | {"xla_cpu_parallel_codegen_split_count": 1, "xla_cpu_use_fusion_emitters": False}
+_HURRY = hurry.OPTIONS
 
 
 def network(name, precision, form=Form.FAST):

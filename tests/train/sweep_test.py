@@ -213,6 +213,40 @@ def test_one_whose_loss_is_not_finite_stops_alone_and_is_named(way, sweep, alone
     assert sorted(fitted) == [0, 2]
 
 
+@pytest.mark.parametrize("way", Way)
+def test_one_whose_weights_the_last_update_ruins_stops_alone(way, sweep, alone, tmp_path):
+    members = make_members(tmp_path, (CONSTANTS[0], CONSTANTS[1] | {"learning_rate": 3e38}), size=BATCH)
+    for _ in range(2):  # and run again
+        fitted: dict[int, train.Fitted] = {}
+        with pytest.raises(UserError, match="are not finite after epoch 1"):
+            sweep(way, tmp_path, members, make_data(BATCH), fitted, epochs=1)
+        assert sorted(fitted) == [0]
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_a_member_computes_on_as_many_cores_whoever_is_finished(left, monkeypatch, tmp_path):
+    """Or its sums would be added in another order after a restart."""
+    seen = []
+
+    def fit(*_, threads, **__):
+        seen.append(threads)
+
+    monkeypatch.setattr(MODULE, "fit", fit)
+    monkeypatch.setattr(MODULE, "side_by_side", lambda: True)
+    members = make_members(tmp_path)[:left]
+    settings = SETTINGS | {"directory": tmp_path, "lanes": 2, "of": 3}
+    train.sweep(
+        LEARNER,
+        train.OnDevice(make_data()),
+        HELD_OUT.inputs,
+        wavering,
+        members,
+        lambda number, fitted: None,
+        **settings,
+    )
+    assert seen == [train.Threads.ONE] * left
+
+
 class KilledError(Exception):
     pass
 

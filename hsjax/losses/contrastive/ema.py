@@ -32,13 +32,13 @@ def momentum_update(target: Tree, online: Tree, decay: Scalar) -> Tree:
     return jax.tree.map(follow, *jax.lax.stop_gradient((target, online)))
 
 
-def rising_momentum(step: Int[Array, ""] | int, total_steps: int, base: float) -> Float[Array, ""]:
+def rising_momentum(step: Int[Array, ""] | int, total_steps: int, base: Scalar) -> Float[Array, ""]:
     """BYOL's decay, which rises from `base` to 1 over a run along half a cosine (Grill et al. 2020, section 3.2).
 
     Args:
       step: from 0; may be traced.
       total_steps: length of the run; the decay stays 1 after it.
-      base: where it begins, .996 in the paper.
+      base: where it begins, .996 in the paper; may be traced.
     """
     done = jnp.minimum(step / total_steps, 1.0)
     return 1 - (1 - base) * (jnp.cos(jnp.pi * done) + 1) / 2

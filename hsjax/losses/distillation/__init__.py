@@ -4,7 +4,7 @@ from hsjax.losses.distillation.attention import attention_transfer
 from hsjax.losses.distillation.crd import CRDMemory, crd, init_crd
 from hsjax.losses.distillation.dist import dist
 from hsjax.losses.distillation.dkd import dkd
-from hsjax.losses.distillation.ensemble import ensemble_logits
+from hsjax.losses.distillation.ensemble import ensemble_binary_logits, ensemble_logits
 from hsjax.losses.distillation.fitnet import fitnet, init_fitnet
 from hsjax.losses.distillation.kd import hinton, kl, soft_cross_entropy
 from hsjax.losses.distillation.pkt import pkt
@@ -21,6 +21,7 @@ __all__ = [
     "crd",
     "dist",
     "dkd",
+    "ensemble_binary_logits",
     "ensemble_logits",
     "fitnet",
     "hinton",

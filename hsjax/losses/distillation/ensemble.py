@@ -13,8 +13,9 @@ def ensemble_logits(
 ) -> Float[Array, "batch classes"]:
     """Logarithm of the teachers' mean probability, so that its softmax is that mean.
 
-    Teachers for any loss that asks for `teacher_logits`. At a temperature, it is the mean that is softened (Hinton et
-    al. 2015, section 3, https://arxiv.org/abs/1503.02531, average the predictions of their ensemble likewise).
+    Teachers for any loss of softmaxes that asks for `teacher_logits`. At a temperature, it is the mean that is softened
+    (Hinton et al. 2015, section 3, https://arxiv.org/abs/1503.02531, average the predictions of their ensemble
+    likewise).
 
     Args:
       logits: `(teachers, batch, classes)`; no gradient flows into them.
@@ -35,3 +36,19 @@ def ensemble_logits(
     weights = (weights / jnp.sum(weights)).astype(logits.dtype)
     log_p = jax.nn.log_softmax(jax.lax.stop_gradient(logits), axis=-1)
     return jax.nn.logsumexp(log_p, axis=0, b=weights[:, None, None])
+
+
+def ensemble_binary_logits(logits: Float[Array, "teachers batch classes"]) -> Float[Array, "batch classes"]:
+    """Logit of the teachers' mean sigmoid, for losses that ask one binary question for each class (`soft_bce`).
+
+    Args:
+      logits: `(teachers, batch, classes)`; no gradient flows into them.
+
+    Returns:
+      `(batch, classes)`; finite also where a probability is too near 0 or 1 for its dtype.
+    """
+    chex.assert_rank(logits, 3)
+    chex.assert_type(logits, jnp.floating)
+    logits = jax.lax.stop_gradient(logits)
+    yes, no = (jax.nn.logsumexp(jax.nn.log_sigmoid(sign * logits), axis=0) for sign in (1, -1))
+    return yes - no

@@ -17,7 +17,8 @@ from hsjax.types import Batch
 class Contrastive(enum.Enum):
     """Loss of two views; see `losses.contrastive`.
 
-    NT-Xent, SupCon and MoCo are at `hparams["temperature"]`; MoCo's and BYOL's momentum is `hparams["ema_decay"]`.
+    NT-Xent, SupCon and MoCo are at `hparams["temperature"]`. MoCo's momentum is `hparams["ema_decay"]`; BYOL's rises
+    from there to 1 over the run, as in the paper.
     """
 
     NT_XENT = "nt-xent"
@@ -43,19 +44,22 @@ class Contrast(Objective):
     """The network's embedding, projected, is to be alike for two views of one example and unlike for two examples.
 
     On several devices the batch is the whole one: negatives come from all of them, and statistics too. The networks
-    see both views as one batch of twice the size, batch norm included; the target of MoCo and BYOL sees them likewise.
+    see both views as one batch of twice the size, batch norm included; BYOL's target sees them likewise. Of MoCo the
+    network sees the first view and the target the second.
 
     Attributes:
       loss: which.
       widths: of the projection's layers after the embedding, the last of which is compared.
       prediction: width of the hidden layer of BYOL's predictor.
       queue: keys that MoCo keeps.
+      total_steps: of the run, over which BYOL's momentum rises; 0 keeps it where it begins.
     """
 
     loss: Contrastive = Contrastive.NT_XENT
     widths: tuple[int, ...] = (128, 64)
     prediction: int = 128
     queue: int = 1024
+    total_steps: int = 0
 
     def init(self, network: Network, key: Array, inputs: jax.ShapeDtypeStruct, start: Start) -> tuple[Any, Any]:
         """See `Objective`."""
@@ -75,25 +79,28 @@ class Contrast(Objective):
 
     def __call__(self, network: Network, parts: Parts, batch: Batch, hparams: HParams, key: Array):
         """See `Objective`."""
-        inputs = jnp.concatenate([self.see(batch, parts.fixed, key, view) for view in (0, 1)])
-        mask = jnp.concatenate([batch.mask, batch.mask])
-        (first, second), updated = self._project(network, parts.variables, parts.heads["projection"], inputs, mask, key)
-        memory, targets = dict(parts.memory), (first, second)
+        views = [self.see(batch, parts.fixed, key, view) for view in (0, 1)]
+        moco = self.loss is Contrastive.MOCO
+        ours, heads, memory = (parts.variables, parts.heads["projection"]), parts.heads, dict(parts.memory)
+        projected, updated = self._project(network, *ours, views[:1] if moco else views, batch.mask, key)
+        targets = projected
         if self.loss.has_target:
             variables, projection = parts.memory["target"]
-            targets, others = self._project(network, variables, projection, inputs, mask, key)
+            seen = views[1:] if moco else views
+            targets, others = self._project(network, variables, projection, seen, batch.mask, key)
             targets = jax.lax.stop_gradient(targets)
             memory["target"] = (variables | others, projection)
-        if self.loss is Contrastive.MOCO:
-            queue, temperature = parts.memory["queue"], hparams["temperature"]
-            loss = contrastive.info_nce(first, targets[1], queue, batch.mask, temperature)
-            memory["queue"] = contrastive.enqueue(queue, targets[1], batch.mask)
+        if moco:
+            (query,), (positive,), queue = projected, targets, parts.memory["queue"]
+            loss = contrastive.info_nce(query, positive, queue, batch.mask, hparams["temperature"])
+            memory["queue"] = contrastive.enqueue(queue, positive, batch.mask)
         elif self.loss is Contrastive.BYOL:
-            predicted = [contrastive.mlp(parts.heads["prediction"], view, batch.mask) for view in (first, second)]
+            predicted = [contrastive.mlp(heads["prediction"], view, batch.mask) for view in projected]
             pairs = zip(predicted, reversed(targets), strict=True)
-            each = [weighted_mean(contrastive.byol(ours, theirs), batch) for ours, theirs in pairs]
+            each = [weighted_mean(contrastive.byol(one, other), batch) for one, other in pairs]
             loss = each[0] + each[1]
         else:
+            first, second = projected
             loss = self._of(first, second, batch, hparams)
         return loss, Aside(updated, memory, {"contrast": loss})
 
@@ -103,10 +110,11 @@ class Contrast(Objective):
             return parts.memory
         variables, projection = parts.memory["target"]
         online = {"params": parts.variables["params"]}, parts.heads["projection"]
+        decay = hparams["ema_decay"]
+        if self.loss is Contrastive.BYOL and self.total_steps:
+            decay = contrastive.rising_momentum(step - 1, self.total_steps, decay)
         # Running statistics are the target's own, of the batches it has seen itself.
-        params, projection = contrastive.momentum_update(
-            ({"params": variables["params"]}, projection), online, hparams["ema_decay"]
-        )
+        params, projection = contrastive.momentum_update(({"params": variables["params"]}, projection), online, decay)
         return parts.memory | {"target": (variables | params, projection)}
 
     def _of(self, first: Array, second: Array, batch: Batch, hparams: HParams) -> Float[Array, ""]:
@@ -120,12 +128,11 @@ class Contrast(Objective):
         return contrastive.nt_xent(first, second, mask, hparams["temperature"])
 
     def _project(
-        self, network: Network, variables: Variables, projection: Any, inputs: Array, mask: Array, key: Array
-    ) -> tuple[tuple[Array, Array], Variables]:
-        """The projections of both views, and the network's collections afterwards."""
-        outputs, updated = network.apply(variables, inputs, True, {"dropout": key}, mask)
-        size = len(inputs) // 2
-        halves = outputs.embedding[:size], outputs.embedding[size:]
+        self, network: Network, variables: Variables, projection: Any, views: list[Array], mask: Array, key: Array
+    ) -> tuple[list[Array], Variables]:
+        """The projection of each view, and the network's collections afterwards."""
+        inputs, masks = jnp.concatenate(views), jnp.concatenate([mask] * len(views))
+        outputs, updated = network.apply(variables, inputs, True, {"dropout": key}, masks)
         # Each view by itself, as in the papers: the statistics of the projection are of one view.
-        first, second = (contrastive.mlp(projection, half, mask[:size]) for half in halves)
-        return (first, second), updated
+        each = jnp.split(outputs.embedding, len(views))
+        return [contrastive.mlp(projection, one, mask) for one in each], updated

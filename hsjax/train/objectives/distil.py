@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hsjax import losses
 from hsjax.losses.contrastive import momentum_update
 from hsjax.models import Network
 from hsjax.train.objectives.base import Aside, Fixed, HParams, Parts, Start, collections, shapes
 from hsjax.train.objectives.hints import Hint
 from hsjax.train.objectives.soft import Soft
 from hsjax.train.objectives.supervised import Seen, Supervised, evaluated
-from hsjax.types import Batch, Outputs
+from hsjax.types import Batch, Outputs, UserError
 
 TEACHERS = "teachers"
 """Name in `fixed` of the variables of teachers that run in the step, a tuple."""
@@ -30,7 +29,7 @@ class Distil(Supervised):
     Attributes:
       soft: loss against the teacher's logits; None leaves alpha labels + hints.
       scale_by_t2: multiply it by T^2, which keeps its gradient's size independent of T. Hinton et al. (2015) advise it;
-        Song et al. do not write it.
+        Song et al. do not write it. Losses that have the factor already (`Soft.has_t2`) are refused.
       hints: losses on what is inside; the first teacher is the one that is looked into.
       teachers: run in the step, their variables in `fixed[TEACHERS]`; of several the probabilities are averaged. None:
         the batch carries logits that were computed before, of the examples as they are, so that `views` and `mix` have
@@ -63,8 +62,8 @@ class Distil(Supervised):
         loss, terms = hparams["alpha"] * labels, {"labels": labels}
         if self.soft is not None:
             if teachers:
-                teacher = losses.ensemble_logits(jnp.stack([one.logits for one in teachers]))
-                teacher = teachers[0].logits if len(teachers) == 1 else teacher
+                each = [one.logits for one in teachers]
+                teacher = each[0] if len(each) == 1 else self.soft.together(jnp.stack(each))
             else:
                 teacher = batch.teacher_logits
             soft = self.against(outputs.logits, teacher, batch, hparams)
@@ -80,6 +79,11 @@ class Distil(Supervised):
     def taught(self, parts: Parts, seen: Seen) -> list[Outputs]:
         """Outputs of the teachers that run in the step."""
         return evaluated(self.teachers, parts.fixed[TEACHERS], seen.inputs) if self.teachers else []
+
+    def __post_init__(self) -> None:
+        """See `scale_by_t2`."""
+        if self.scale_by_t2 and self.soft is not None and self.soft.has_t2:
+            raise UserError(f"soft={self.soft.value} is multiplied by T^2 already; leave scale_by_t2 out")
 
     def against(self, logits: Array, teacher: Array, batch: Batch, hparams: HParams) -> Float[Array, ""]:
         """The loss against a teacher's logits."""

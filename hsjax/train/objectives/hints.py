@@ -4,6 +4,7 @@ import dataclasses
 import enum
 from typing import Any
 
+import jax
 from jaxtyping import Array, Float
 
 from hsjax.losses import distillation
@@ -31,17 +32,15 @@ class HintLoss(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Hint:
-    """One such loss for one pair of places.
+    """One such loss, summed over pairs of places.
 
     Attributes:
       loss: which.
-      student: tap of the student; empty for its last. Embeddings need none.
-      teacher: tap of the teacher, likewise.
+      pairs: taps of student and teacher; an empty name is the last one. Embeddings have one place.
     """
 
     loss: HintLoss
-    student: str = ""
-    teacher: str = ""
+    pairs: tuple[tuple[str, str], ...] = (("", ""),)
 
     @property
     def name(self) -> str:
@@ -54,7 +53,12 @@ class Hint:
         Raises:
           UserError: a tap that a network does not have.
         """
-        ours, theirs = self._places(student, teacher)
+        places = self._places(student, teacher)
+        keys = [key] if len(places) == 1 else list(jax.random.split(key, len(places)))
+        made = [self._init(one, *pair, examples) for one, pair in zip(keys, places, strict=True)]
+        return tuple(head for head, _ in made), tuple(memory for _, memory in made)
+
+    def _init(self, key: Array, ours: Any, theirs: Any, examples: int) -> tuple[Any, Any]:
         if self.loss is HintLoss.FITNET:
             return distillation.init_fitnet(key, ours.shape[-1], theirs.shape[-1], ours.dtype), {}
         if self.loss is HintLoss.VID:
@@ -67,7 +71,14 @@ class Hint:
         self, head: Any, memory: Any, student: Outputs, teacher: Outputs, batch: Batch, key: Array
     ) -> tuple[Float[Array, ""], Any]:
         """The loss, and the memory afterwards."""
-        ours, theirs = self._places(student, teacher)
+        places = self._places(student, teacher)
+        each = [self._of(*parts, batch, key) for parts in zip(head, memory, places, strict=True)]
+        return sum((value for value, _ in each[1:]), each[0][0]), tuple(held for _, held in each)
+
+    def _of(
+        self, head: Any, memory: Any, places: tuple[Any, Any], batch: Batch, key: Array
+    ) -> tuple[Float[Array, ""], Any]:
+        ours, theirs = places
         if self.loss is HintLoss.FITNET:
             return weighted_mean(distillation.fitnet(head, ours, theirs), batch), memory
         if self.loss is HintLoss.VID:
@@ -84,10 +95,10 @@ class Hint:
         }[self.loss]
         return function(ours, theirs, batch.mask), memory
 
-    def _places(self, student: Outputs, teacher: Outputs) -> tuple[Any, Any]:
+    def _places(self, student: Outputs, teacher: Outputs) -> list[tuple[Any, Any]]:
         if not self.loss.of_maps:
-            return student.embedding, teacher.embedding
-        return _tap(student, self.student, "student"), _tap(teacher, self.teacher, "teacher")
+            return [(student.embedding, teacher.embedding)]
+        return [(_tap(student, ours, "student"), _tap(teacher, theirs, "teacher")) for ours, theirs in self.pairs]
 
 
 def _tap(outputs: Outputs, name: str, whose: str) -> Any:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from tests import hurry
 
 
 def _finite_differences(function, *arrays, step=1e-6):
@@ -51,15 +52,8 @@ def views(rng) -> Views:
 
 @pytest.fixture(scope="session")
 def quick_options() -> dict[str, int | bool]:
-    """Options of XLA that compile fast what need not run fast; those that this XLA has, as names change."""
-    known = {}
-    for name, value in (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)):
-        try:
-            jax.jit(jnp.negative, compiler_options={name: value})(1.0)
-        except jax.errors.JaxRuntimeError:
-            continue
-        known[name] = value
-    return known
+    """Options of XLA that compile fast what need not run fast."""
+    return hurry.known({"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False})
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,15 @@ def test_huge_logits_stay_finite():
     np.testing.assert_allclose(got, [[-np.log(2), -np.log(2), -2e4]], rtol=1e-6)
 
 
+def test_sigmoid_is_the_mean_of_probabilities(rng):
+    logits = rng.normal(0, 4, (3, 7, 5))
+    want = scipy.special.logit(scipy.special.expit(logits).mean(0))
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(jax.jit(losses.ensemble_binary_logits)(jnp.asarray(logits)), want, rtol=1e-9)
+    far = losses.ensemble_binary_logits(jnp.array([[[1e4, -1e4]], [[1e4, 1e4]]]))
+    np.testing.assert_allclose(far, [[1e4, 0.0]], atol=1e-3)
+
+
 def test_no_gradient_reaches_the_teachers(rng):
     logits = jnp.asarray(rng.normal(0, 4, (3, 7, 5)), jnp.float32)
     np.testing.assert_array_equal(jax.jit(jax.grad(lambda x: losses.ensemble_logits(x)[0, 0]))(logits), 0)

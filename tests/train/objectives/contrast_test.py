@@ -83,6 +83,37 @@ def test_the_target_is_predicted_from_the_other_view_both_ways():
         assert np.abs(after.heads[name]["dense_0"]["kernel"] - heads[name]["dense_0"]["kernel"]).max() > 0
 
 
+def test_the_network_sees_one_view_and_the_target_the_other():
+    """Two batches: at the second the target is another network, and the queue holds the first's keys."""
+    learner, state = toys.start(contrast(train.Contrastive.MOCO, views=toys.NOISY), PLAIN)
+    state, _ = step(learner, state, toys.make_batch(0), HPARAMS, jax.random.key(1))
+    batch, key = toys.make_batch(1), jax.random.fold_in(jax.random.key(1), 1)
+    first, second = (learner.objective.see(batch, {}, key, view) for view in (0, 1))
+    ours, target = formulas.double((state.variables["params"], state.heads["projection"])), state.memory["target"]
+    target = formulas.double((target[0]["params"], target[1]))
+    query, keys = (
+        formulas.unit(head(projection, formulas.forward(params, seen)[0]))
+        for (params, projection), seen in ((ours, first), (target, second))
+    )
+    queue = np.asarray(state.memory["queue"].keys, np.float64)[:8]
+    scores = np.concatenate([(query * keys).sum(-1, keepdims=True), query @ queue.T], -1) / T
+    want = (scipy.special.logsumexp(scores, -1) - scores[:, 0]) @ np.asarray(batch.mask) / 8
+    _, metrics = step(learner, state, batch, HPARAMS, jax.random.key(1))
+    assert float(metrics["contrast"]) == pytest.approx(want, rel=1e-4)
+
+
+def test_the_target_s_momentum_rises_to_one_over_the_run():
+    learner, state = toys.start(contrast(train.Contrastive.BYOL, total_steps=4), PLAIN)
+    for number in range(4):
+        before = formulas.double(state.memory["target"])
+        state, _ = step(learner, state, toys.make_batch(number), HPARAMS, jax.random.key(1))
+        decay = 1 - (1 - DECAY) * (np.cos(np.pi * number / 4) + 1) / 2
+        online = formulas.double((state.variables, state.heads["projection"]))
+        want = jax.tree.map(lambda held, new, by=decay: by * held + (1 - by) * new, before, online)
+        got = formulas.double(state.memory["target"])
+        jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), got, want)
+
+
 @pytest.mark.parametrize("loss", [train.Contrastive.NT_XENT, train.Contrastive.SUPCON])
 def test_views_of_one_example_or_of_one_class_attract(loss):
     """Written from both papers' sums; padding is no negative."""

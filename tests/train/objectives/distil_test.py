@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from hsjax import losses, train
+from hsjax.types import UserError
 from tests.train.objectives import formulas, toys
 from tests.train.objectives.toys import HPARAMS, PLAIN, STUDENT, TEACHERS, WIDE
 
 RATE = HPARAMS | {"learning_rate": jnp.float32(1.0)}
-FITNET = train.Hint(train.HintLoss.FITNET, "hidden", "double")
+FITNET = train.Hint(train.HintLoss.FITNET, (("hidden", "double"),))
 ALPHA, T, SMOOTHING = 0.4, 2.0, 0.1
 step = toys.hurried(train.step, static_argnums=0)
 
@@ -48,10 +49,10 @@ def test_one_step_by_hand_of_classes_teacher_and_hint():
         found = terms(trained)
         return ALPHA * found["labels"] + (1 - ALPHA) * found["soft"] + 0.5 * found["hint_fitnet"]
 
-    before = state.variables["params"], state.heads["hint_fitnet"]
+    before = state.variables["params"], state.heads["hint_fitnet"][0]
     want = terms(formulas.double(before)) | {"loss": loss(formulas.double(before))}
     assert {name: float(value) for name, value in metrics.items()} == pytest.approx(want, rel=1e-5)
-    got = moved(before, (after.variables["params"], after.heads["hint_fitnet"]))
+    got = moved(before, (after.variables["params"], after.heads["hint_fitnet"][0]))
     chex.assert_trees_all_close(got, formulas.gradient(loss, before), atol=2e-5)
 
 
@@ -64,6 +65,36 @@ def test_of_several_teachers_it_is_the_mean_probability_that_is_softened():
     want, its_metrics = taken(train.Distil(), held)
     assert float(metrics["soft"]) == pytest.approx(float(its_metrics["soft"]), rel=1e-5)
     chex.assert_trees_all_close(got.variables, want.variables, atol=1e-6)
+
+
+def test_of_several_teachers_binary_questions_have_the_mean_sigmoid():
+    """Three classes: each is a question of its own, and log probabilities are no logits of it."""
+    batch = toys.make_batch(0, masked=2)
+    logits = [formulas.forward(formulas.double(toys.drawn(WIDE, seed)["params"]), batch.inputs)[1] for seed in (1, 2)]
+    mean = np.mean([1 / (1 + np.exp(-each)) for each in logits], 0)
+    held = batch._replace(teacher_logits=jnp.asarray(np.log(mean / (1 - mean)), jnp.float32))
+    got, want = (
+        taken(train.Distil(soft=train.Soft.BCE, teachers=teachers), its, RATE | {"temperature": jnp.float32(1.0)})[1]
+        for teachers, its in (((WIDE, WIDE), batch), ((), held))
+    )
+    assert float(got["soft"]) == pytest.approx(float(want["soft"]), rel=1e-5)
+
+
+def test_of_two_classes_binary_distillation_is_that_of_the_softmax():
+    rng = np.random.default_rng(0)
+    logits, teacher = (jnp.asarray(3 * rng.normal(size=(8, 2)), jnp.float32) for _ in range(2))
+    batch = toys.make_batch(0, masked=2)
+    got = train.Soft.BCE(logits, teacher, batch, RATE)
+    want = formulas.mean(formulas.soft(np.asarray(logits, np.float64), teacher, T), batch)
+    assert float(got) == pytest.approx(want, rel=1e-5)
+    shifted = train.Soft.BCE(logits, teacher + 5.0, batch, RATE)  # which no softmax tells
+    assert float(shifted) == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("soft", [train.Soft.DKD, train.Soft.DIST, train.Soft.STANDARDISED])
+def test_a_second_square_of_the_temperature_is_refused(soft):
+    with pytest.raises(UserError, match=f"soft={soft.value} is multiplied by T.2 already"):
+        train.Distil(soft=soft, scale_by_t2=True)
 
 
 def test_what_weighs_nothing_changes_nothing():

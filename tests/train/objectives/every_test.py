@@ -135,13 +135,12 @@ def test_padding_changes_nothing_whatever_it_holds(name):
         chex.assert_trees_all_equal(take(learner, state, fixed, data_of(name, value), rows), (want, metrics))
 
 
-# The bank of CRD is as long as the training set, which is another one here than in the tests above; the losses of whole
-# batches have no lower value to find on eight examples.
-_OTHERWISE = ("hint crd", "contrast barlow-twins", "contrast vicreg")
+# On eight examples these have no lower value to find.
+_OF_WHOLE_BATCHES = ("contrast barlow-twins", "contrast vicreg")
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in _OTHERWISE])
-def test_a_whole_run_compiles_nothing_after_its_first_epoch_and_the_loss_falls(name, compiled, tmp_path):
+@pytest.mark.parametrize("name", EVERY)
+def test_a_whole_run_traces_its_step_once_and_the_loss_falls(name, compiled, tmp_path):
     """Other constants and another key train with the same program; the last batch is padded."""
     learner, _, fixed = begun(name)
     before, counts, data = jax.tree.map(np.array, fixed), [], data_of(name)
@@ -163,5 +162,7 @@ def test_a_whole_run_compiles_nothing_after_its_first_epoch_and_the_loss_falls(n
     assert counts[1] == counts[-1], "a later epoch was compiled anew"
     chex.assert_trees_all_equal(fixed, before)
     losses = [row["train"]["loss"] for row in train.read_log(tmp_path / "metrics.jsonl")]
+    assert np.isfinite(losses).all()
     # Queues and memories are empty at first, and what is easy is no loss.
-    assert np.mean(losses[-4:]) < np.mean(losses[1:5]), losses
+    if name not in _OF_WHOLE_BATCHES:
+        assert np.mean(losses[-4:]) < np.mean(losses[1:5]), losses

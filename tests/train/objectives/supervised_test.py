@@ -95,3 +95,14 @@ def test_no_smoothing_is_optax_s_cross_entropy():
     logits = PLAIN.apply(toys.variables(PLAIN), batch.inputs)[0].logits
     want = losses.cross_entropy(logits, batch.label)
     np.testing.assert_array_equal(train.Labels.CROSS_ENTROPY(logits, batch.label, hparams), want)
+
+
+def test_of_two_classes_binary_cross_entropy_is_of_the_second_with_its_weight():
+    """Its sigmoid is the softmax's probability, so that what is reported is what was trained."""
+    rng = np.random.default_rng(0)
+    logits, label = 3 * rng.normal(size=(9, 2)), rng.integers(0, 2, 9)
+    second = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    want = np.where(label, -5.0 * np.log(second), -np.log(1 - second))
+    hparams = HPARAMS | {"positive_weight": jnp.float32(5.0)}
+    got = train.Labels.BCE(jnp.asarray(logits, jnp.float32), jnp.asarray(label, jnp.int32), hparams)
+    np.testing.assert_allclose(got, want, rtol=1e-5)

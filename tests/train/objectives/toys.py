@@ -12,15 +12,11 @@ from hsjax.models import Network
 from hsjax.models.layers import EVALUATION, ConvNorm, Dense, Phase, as_maps
 from hsjax.train.views import Change
 from hsjax.types import Batch, Outputs
+from tests import hurry
 
 SHAPE, CLASSES, SIZE = (4, 6), 3, 8
 EXAMPLE = jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32)
-HURRY = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_parallel_codegen_split_count": 1,
-    "xla_cpu_use_fusion_emitters": False,
-}
+HURRY = hurry.OPTIONS
 HINTS = {train.Hint(loss).name: 0.5 for loss in train.HintLoss}
 HPARAMS = train.hparams(learning_rate=0.01, alpha=0.4, temperature=2.0, label_smoothing=0.1, ema_decay=0.9, **HINTS)
 
@@ -127,7 +123,7 @@ def _named():
     for loss in train.HintLoss:
         yield f"hint {loss.value}", train.Distil(soft=None, hints=(train.Hint(loss),), teachers=TEACHERS[:1])
     hints = train.Hint(train.HintLoss.ATTENTION), train.Hint(train.HintLoss.PKT)
-    yield "together", train.Distil(train.Labels.FOCAL, True, train.Soft.DKD, True, hints, TEACHERS[:1], views=NOISY)
+    yield "together", train.Distil(train.Labels.FOCAL, True, train.Soft.TTM, True, hints, TEACHERS[:1], views=NOISY)
     yield "teachers", train.Distil(teachers=TEACHERS)
     yield "self", train.SelfDistil()
     yield "mutual", train.Mutual(peer=TEACHERS[0])

@@ -272,6 +272,22 @@ def members(layout, count, out, keep, way):
         keep(f"{out.name}/{number}", {"variables": fitted.variables, "epochs": epochs})
 
 
+def swept(out, keep):
+    """Members as a run trains them, who would train beside each other if no other process shared their batches."""
+    on_device, _ = sources()
+    several = [member(number, out) for number in range(2)]
+    for one in several:
+        one.directory.mkdir(parents=True, exist_ok=True)
+    its = {name: value for name, value in settings(out).items() if name != "layout"}
+
+    def finish(number, fitted):
+        epochs = np.array([fitted.best_epoch, fitted.epochs])
+        keep(f"swept/{number}", {"variables": fitted.variables, "epochs": epochs})
+
+    inputs = examples(jnp.float64).inputs
+    train.sweep(LEARNER, on_device, inputs, validate, several, finish, lanes=2, **its)
+
+
 def main(out, role, process=0, processes=1, port=0):
     distillation.crd = functools.partial(distillation.crd, negatives=32)
     if processes > 1:
@@ -301,6 +317,7 @@ def main(out, role, process=0, processes=1, port=0):
                 keep(f"fit/{name}", fit(on_device, out / name, layout=after))
         else:
             members(train.Layout.over(devices, 2), 2, out / "members", keep, train.Dispatch.STEPS)
+            swept(out / "swept", keep)
     else:
         jax.config.update("jax_enable_x64", True)
         on_device, _ = sources()

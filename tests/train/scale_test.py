@@ -1,7 +1,4 @@
-"""One device, eight, and two processes of two each compute the same: `pytest tests/benchmarks/scale.py`.
-
-See `scale_worker` for what.
-"""
+"""One device, eight, and two processes of two each compute the same; see `scale_worker` for what."""
 
 import itertools
 import json
@@ -15,13 +12,10 @@ import sys
 import numpy as np
 import pytest
 
+from tests import hurry
+
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("scale_worker.py")
-# Compiling takes most of the time here.
-HURRY = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
 # Every collective that waits for the other devices holds one of XLA's threads, of which there are no more than cores or
 # devices unless NPROC asks for them: when several wait at once, the one they wait for finds none.
 THREADS = "64"
@@ -31,7 +25,7 @@ PATIENCE = 600  # seconds, of a machine that does other work too
 
 
 def start(out, role, devices, *process):
-    flags = f"{HURRY} {WAITING} --xla_force_host_platform_device_count={devices}"
+    flags = f"{hurry.FLAGS} {WAITING} --xla_force_host_platform_device_count={devices}"
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths, "NPROC": THREADS}
     out.mkdir(exist_ok=True)
@@ -130,11 +124,13 @@ def test_whole_trainings_are_those_of_one_device(left, way, layout):
     assert_close(part(left[layout], f"fit/{way}"), part(left["one"], "fit/steps"), 1e-9)
 
 
-@pytest.mark.parametrize(("layout", "count"), [("eight", 4), ("pair", 2)])
-def test_members_over_devices_are_single_runs(left, layout, count):
+@pytest.mark.parametrize(
+    ("layout", "way", "count"), [("eight", "members", 4), ("pair", "members", 2), ("pair", "swept", 2)]
+)
+def test_members_over_devices_are_single_runs(left, layout, way, count):
     for number in range(count):
         want = part(left["one"], f"members/{number}" if number else "fit/steps")
-        assert_close(part(left[layout], f"members/{number}"), want, 1e-9)
+        assert_close(part(left[layout], f"{way}/{number}"), want, 1e-9)
 
 
 @pytest.mark.parametrize("change", ["fewer", "more"])
