@@ -140,15 +140,7 @@ def _compare(
     predictions: Predictions,
 ) -> Iterator[gate.Check]:
     """Whether a file decides as its network does, and loses nothing that matters."""
-    classes = [
-        np.array(
-            [
-                described.labels.index(predict.decide(dict(zip(one.classes, row, strict=True)), described))
-                for row in rows
-            ]
-        )
-        for one, rows in ((p, p.probabilities.tolist()) for p in (source.reference, predictions))
-    ]
+    classes = [_decided(one, described) for one in (source.reference, predictions)]
     yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels)
     ours, theirs = (
         evaluate.selection(p.probabilities, p.label, context.positive)["auroc"] for p in (predictions, source.reference)

@@ -67,9 +67,7 @@ def to_tflite(network: Network, variables: Variables, input_shape: tuple[int, ..
         for path, seen in _activations(described).items()
     }
     kernels = [
-        Kernel(
-            np.asarray(seen.value), np.asarray(seen.levels), np.asarray(seen.step), quantiser.bits(Of.WEIGHTS, path)
-        )
+        Kernel(np.asarray(seen.value), np.asarray(seen.levels), np.asarray(seen.step), quantiser.bits(Of.WEIGHTS, path))
         for path, seen in described.items()
         if isinstance(seen, Weighed)
     ]
