@@ -232,6 +232,7 @@ def export_stage(**changes: Any) -> ConfigDict:
             "threads": 1,  # latency is measured with these
             "float_deviation": 1e-4,  # gate: largest deviation of float logits, relative to their largest
             "agreement": 0.99,  # gate: least fraction of test recordings with the network's class
+            "emulation_agreement": 0.995,  # gate: of test windows that training emulates as files of integers have them
             "auroc_drop": 0.01,  # gate: largest loss of AUROC per recording
         },
         changes,

@@ -26,11 +26,20 @@ _CHOOSES_AMX = (Variant.TFLITE_INT8, Variant.TFLITE_DYNAMIC)
 
 
 class _Windows(NamedTuple):
-    """The windows of the test part, what the network sees of them, its logits, and what it has inside for the first."""
+    """The windows of the test part.
+
+    Attributes:
+      samples: of them.
+      features: that the network sees.
+      logits: in float.
+      emulated: logits of a network with trained ranges, as its files of integers should have them.
+      taps: what the float network has inside for the first windows.
+    """
 
     samples: np.ndarray
     features: np.ndarray
     logits: np.ndarray
+    emulated: np.ndarray
     taps: dict[str, np.ndarray]
 
 
@@ -67,8 +76,10 @@ def judge(context: Context, stage: ConfigDict, name: str, source: Source, files:
 
 def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
     normalised = context.inputs(source.key.protocol, source.key.fold).on_host(test)
-    logits = train.logits(source.network, source.variables, normalised)
-    return _Windows(context.examples.samples[test], normalised, logits, source.taps(normalised[: gate.EXAMPLES]))
+    emulated = train.logits(source.network, source.variables, normalised)
+    logits = train.logits(*source.in_float, normalised) if source.quantised else emulated
+    taps = source.taps(normalised[: gate.EXAMPLES])
+    return _Windows(context.examples.samples[test], normalised, logits, emulated, taps)
 
 
 def _test_recordings(context: Context, reference: Predictions) -> list[pathlib.Path]:
@@ -102,6 +113,9 @@ def _checks(
     yield gate.labels(file.name, described.labels, context.dataset.classes)
     inputs = windows.samples if described.input is Input.SAMPLES else windows.features
     found = apart.call(gate.inspect, file, inputs, windows.logits, stage.float_deviation, described.variant)
+    if described.variant in source.trained and all(check.passed for check in found):
+        limit = stage.emulation_agreement
+        found.append(apart.call(gate.emulation, file, inputs, windows.emulated, limit, context.dataset.classes))
     yield from found
     predictions = _score(apart, file, described, recordings, source.reference, advance)
     folder.save_predictions(exports.predictions_path(file), predictions)

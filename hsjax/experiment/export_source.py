@@ -1,7 +1,9 @@
 """A trained network, ready to be exported, and the training examples that fix the ranges of its files."""
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,10 @@ from hsjax import evaluate, features, models
 from hsjax.config import ConfigDict
 from hsjax.experiment import exports, folder, train_stage
 from hsjax.experiment.context import Context
+from hsjax.export import trained_ranges
+from hsjax.models import quantised
+from hsjax.models.layers import FakeQuant
+from hsjax.runtime import Variant
 from hsjax.types import Predictions, RunKey
 
 
@@ -21,7 +27,7 @@ class Source:
 
     Attributes:
       key: of its test predictions.
-      network: in plain form.
+      network: in plain form; one that was trained with a quantiser emulates its files of integers.
       variables: trained.
       front_end: with what was fitted for it.
       state: that.
@@ -37,9 +43,30 @@ class Source:
     threshold: float | None
     reference: Predictions
 
+    @property
+    def quantised(self) -> bool:
+        """Whether the network has ranges that were trained."""
+        return isinstance(self.network.module.execution.quantiser, FakeQuant)
+
+    @functools.cached_property
+    def in_float(self) -> tuple[models.Network, models.Variables]:
+        """The network without rounding of activations; its weights are what files of integers have of them."""
+        if not self.quantised:
+            return self.network, self.variables
+        shape = (1, *self.front_end.shape)
+        return quantised.without(self.network), quantised.on_grid(self.network, self.variables, shape)
+
+    @property
+    def trained(self) -> dict[Variant, Callable[[], bytes]]:
+        """Makers of the files that hold trained ranges."""
+        if not self.quantised:
+            return {}
+        return trained_ranges.forms(self.network, self.variables, (1, *self.front_end.shape))
+
     def from_features(self, inputs: jax.Array) -> jax.Array:
-        """Features to logits."""
-        return self.network.apply(self.variables, inputs)[0].logits
+        """Features to logits, in float."""
+        network, variables = self.in_float
+        return network.apply(variables, inputs)[0].logits
 
     def to_features(self, samples: jax.Array) -> jax.Array:
         """Samples to features."""
@@ -47,7 +74,8 @@ class Source:
 
     def taps(self, inputs: Float[np.ndarray, "n ..."]) -> dict[str, np.ndarray]:
         """What the network has inside for some features, by name, in the order of its layers; last the logits."""
-        outputs, _ = self.network.apply(self.variables, jnp.asarray(inputs))
+        network, variables = self.in_float
+        outputs, _ = network.apply(variables, jnp.asarray(inputs))
         return {name: np.asarray(values) for name, values in {**outputs.taps, "logits": outputs.logits}.items()}
 
 

@@ -69,6 +69,7 @@ def _export(context: Context, stage_name: str, name: str, directory: pathlib.Pat
             calibration=export_source.calibration(context, stage),
             description=_description(context, source),
             variants=variants(stage_name, stage),
+            trained=source.trained,
         )
         front_end_file.write(directory / exported.FRONT_END, _front_end_file(context, source))
         advance(1)

@@ -94,7 +94,7 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
 
 
 def _agreements(context: Context, stage: ConfigDict, source: str, directory: pathlib.Path) -> Iterator[ResultRow]:
-    """The part of the test recordings that each file decides as its network does."""
+    """The part of the test recordings, and of windows the part that training emulates, decided as the network does."""
     for check in json.loads((directory / GATE).read_text()):
         if check["check"] == gate.AGREEMENT:
             file = directory / pathlib.PurePosixPath(check["model"]).name
@@ -104,4 +104,12 @@ def _agreements(context: Context, stage: ConfigDict, source: str, directory: pat
                 context.dataset.name, stage.protocol, source, stage.seed, stage.fold, scored.key.split, scored.unit,
                 variant, kind, "agreement", "", check["value"],
                 n=len(scored.label), n_groups=len(np.unique(scored.group)),
+            )  # fmt: skip
+        if check["check"] == gate.EMULATION:
+            file = directory / pathlib.PurePosixPath(check["model"]).name
+            variant, _, kind = file.stem.rpartition("-")
+            yield ResultRow(
+                context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "test", "segment",
+                variant, kind, "emulation-agreement", "", check["value"],
+                n=len(context.split(stage.protocol, stage.fold).test),
             )  # fmt: skip

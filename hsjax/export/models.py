@@ -1,7 +1,8 @@
 """All files of one trained network, each with its sidecar."""
 
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,7 +25,7 @@ def export(
     calibration: Float[np.ndarray, "n ..."],
     description: Description,
     variants: Iterable[Variant] = tuple(Variant),
-    trained: Callable[[], bytes] | None = None,
+    trained: Mapping[Variant, Callable[[], bytes]] = MappingProxyType({}),
 ) -> list[pathlib.Path]:
     """Writes a network in several forms, of each a file from features and one from samples.
 
@@ -36,8 +37,8 @@ def export(
       calibration: features of training examples, `(n, *feature_shape)`, for files that hold ranges of activations.
       description: what the sidecars say of all files; its `window` is the one that `front_end` takes.
       variants: the forms.
-      trained: makes the content of the TFLite int8 file from features of ranges that were trained; None finds them by
-        calibration.
+      trained: makers of files from features whose ranges were trained, see `trained_ranges.forms`; the ranges of all
+        others are found by calibration.
 
     Returns:
       The models, in the order of the variants; the front end of those that take features is `folder / FRONT_END`.
@@ -48,13 +49,14 @@ def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     traced = tflite.Traced(network, (1, *feature_shape))
-    makers = _tflite_forms(traced, calibration, trained)
+    makers = _tflite_forms(traced, calibration)
     samples = tflite.float32(front_end, (1, description.window))
     front_ends = {"tflite": samples}
     chosen = tuple(variants)
     if any(variant.runtime == "onnx" for variant in chosen):
         makers |= _onnx_forms(onnx.from_tflite(traced.float32()), calibration)
         front_ends["onnx"] = onnx.from_tflite(samples)
+    makers |= trained
     front_end_path = folder / FRONT_END
     files.write_atomically(front_end_path, samples)
     paths = []
@@ -67,13 +69,13 @@ def export(
 
 
 def _tflite_forms(
-    traced: tflite.Traced, calibration: Float[np.ndarray, "n ..."], trained: Callable[[], bytes] | None
+    traced: tflite.Traced, calibration: Float[np.ndarray, "n ..."]
 ) -> dict[Variant, Callable[[], bytes]]:
     return {
         Variant.TFLITE_FLOAT32: traced.float32,
         Variant.TFLITE_FLOAT16: traced.float16,
         Variant.TFLITE_DYNAMIC: traced.dynamic,
-        Variant.TFLITE_INT8: trained or (lambda: traced.int8(calibration)),
+        Variant.TFLITE_INT8: lambda: traced.int8(calibration),
         Variant.TFLITE_INT16: lambda: traced.int16(calibration),
     }
 

@@ -17,6 +17,7 @@ emulation leaves out (0.1 to 0.3 %). On 791 windows of PhysioNet 2016, Song's st
 are equal, the others one level apart; 789 classes agree with the reference kernels, all 791 with XNNPACK's.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,8 +29,27 @@ from hsjax.export import onnx, tflite
 from hsjax.export.integer_graph import integers
 from hsjax.export.integer_tensors import Grid, Kernel
 from hsjax.models import Form, Network, Variables, quantised
-from hsjax.models.layers.fake_quant import Activated, Of, Weighed
+from hsjax.models.layers.fake_quant import Activated, FakeQuant, Of, Weighed
+from hsjax.runtime import Variant
 from hsjax.types import UserError
+
+
+def forms(network: Network, variables: Variables, input_shape: tuple[int, ...]) -> dict[Variant, Callable[[], bytes]]:
+    """Makers of all files that can hold a network's trained ranges.
+
+    Args:
+      network: as for `to_tflite`.
+      variables: of it.
+      input_shape: with a batch of 1 in front.
+    """
+    quantiser = quantised.quantiser_of(network)
+    wide = quantiser.activations == 16
+    made: dict[Variant, Callable[[], bytes]] = {
+        Variant.TFLITE_INT16 if wide else Variant.TFLITE_INT8: lambda: to_tflite(network, variables, input_shape)
+    }
+    if _bits(quantiser) == {8}:
+        made[Variant.ONNX_INT8_STATIC] = lambda: to_onnx(network, variables, input_shape)
+    return made
 
 
 def to_tflite(network: Network, variables: Variables, input_shape: tuple[int, ...], float_ends: bool = False) -> bytes:
@@ -85,10 +105,13 @@ def to_onnx(network: Network, variables: Variables, input_shape: tuple[int, ...]
     Raises:
       UserError: as `to_tflite`; tf2onnx or onnx is not installed; or some layer has other than 8 bits.
     """
-    quantiser = quantised.quantiser_of(network)
-    if {quantiser.weights, quantiser.activations, *(bits for _, _, bits in quantiser.overrides)} != {8}:
+    if _bits(quantised.quantiser_of(network)) != {8}:
         raise UserError("an ONNX file of this version holds 8 bits: export networks with other bits as TFLite")
     return onnx.from_tflite(to_tflite(network, variables, input_shape, float_ends=True))
+
+
+def _bits(quantiser: FakeQuant) -> set[int]:
+    return {quantiser.weights, quantiser.activations, *(bits for _, _, bits in quantiser.overrides)}
 
 
 def _described(network: Network, variables: Variables, input_shape: tuple[int, ...]) -> quantised.Seen:

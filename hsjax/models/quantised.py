@@ -1,5 +1,6 @@
 """Networks whose quantiser is a `FakeQuant`: where their training begins, and what a file has to hold afterwards."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array
 
-from hsjax.models.layers import EVALUATION, FakeQuant, Ranges
+from hsjax.models.layers import EVALUATION, IDENTITY, FakeQuant, Ranges
 from hsjax.models.layers.fake_quant import OBSERVED, RANGES, SEEN, Activated, Weighed
 from hsjax.models.network import Network, Variables
 from hsjax.types import Outputs
@@ -51,6 +52,34 @@ def quantiser_of(network: Network) -> FakeQuant:
     if not isinstance(quantiser, FakeQuant):
         raise ValueError(f"want a network built with a FakeQuant, got {quantiser}")
     return quantiser
+
+
+def without(network: Network) -> Network:
+    """A network as it is without its quantiser; it takes the same variables."""
+    execution = dataclasses.replace(network.module.execution, quantiser=IDENTITY)
+    return dataclasses.replace(network, module=network.module.clone(execution=execution))
+
+
+def on_grid(network: Network, variables: Variables, input_shape: tuple[int, ...]) -> Variables:
+    """Variables whose kernels hold the values that integer files will have of them, as floats.
+
+    Args:
+      network: its quantiser is a `FakeQuant`.
+      variables: of it.
+      input_shape: of one batch.
+    """
+
+    @jax.jit
+    def rounded(variables: Variables) -> dict[tuple[str, ...], Array]:
+        _, found = seen(network, variables, jnp.zeros(input_shape, jnp.float32))
+        return {path: what.step * what.levels for path, what in found.items() if isinstance(what, Weighed)}
+
+    params: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables["params"])
+    for path, kernel in rounded(variables).items():
+        whole = params[path]
+        # A stem of three channels before maps of one has been summed over them.
+        params[path] = kernel if kernel.shape == whole.shape else jnp.broadcast_to(kernel / whole.shape[2], whole.shape)
+    return variables | {"params": traverse_util.unflatten_dict(params)}
 
 
 def seen(network: Network, variables: Variables, inputs: Array) -> tuple[Outputs, Seen]:

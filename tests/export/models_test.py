@@ -83,7 +83,7 @@ def test_chosen_variants_alone_are_written(exported, tmp_path):
         calibration=np.ones((3, 4, 2), np.float32),
         description=dataclasses.replace(exported.description, window=8),
         variants=chosen,
-        trained=lambda: exported.paths["tflite-int8-features.tflite"].read_bytes(),
+        trained={Variant.TFLITE_INT8: exported.paths["tflite-int8-features.tflite"].read_bytes},
     )
     assert [path.name for path in paths] == [
         models.file_name(v, i) for v in chosen for i in (Input.FEATURES, Input.SAMPLES)

@@ -102,3 +102,40 @@ def test_a_network_without_such_a_quantiser(trained, inputs):
         quantised.begin(models.build("dscnn", num_classes=2, **DSCNN), trained, [inputs])
     with pytest.raises(ValueError, match="no inputs"):
         quantised.begin(dscnn(), trained, [])
+
+
+@pytest.mark.parametrize("settings", [{}, {"weights": 4, "ranges": "learned"}])
+def test_a_network_on_its_grid_computes_in_float_what_its_rounded_kernels_do(trained, inputs, settings):
+    network = dscnn(**settings)
+    begun = quantised.begin(network, trained, [inputs])
+    held = quantised.on_grid(network, begun, (1, *SHAPE))
+    kernel = np.asarray(begun["params"]["logits"]["kernel"], np.float64)
+    most = 2 ** (settings.get("weights", 8) - 1) - 1
+    step = np.abs(kernel).max(0) / most
+    if not settings:  # learnt steps begin elsewhere
+        np.testing.assert_allclose(held["params"]["logits"]["kernel"], step * np.round(kernel / step), rtol=1e-5)
+    for path in (("stem", "conv"), ("logits",)):
+        layer = held["params"]
+        for name in path:
+            layer = layer[name]
+        assert all(len(np.unique(of.round(7))) <= 2 * most + 1 for of in np.moveaxis(layer["kernel"], -1, 0))
+    rounded = np.asarray(quantised.without(network).apply(held, inputs)[0].logits)
+    apart = np.asarray(
+        models.build("dscnn", num_classes=2, **DSCNN).apply({**trained, "params": held["params"]}, inputs)[0].logits
+    )
+    np.testing.assert_allclose(rounded, apart, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stem_of_three_channels_is_on_the_grid_in_sum(inputs):
+    settings = {"num_classes": 2, "quantiser": fake_quant()}
+    network = models.build("mobilenetv2", **settings)
+    plain = models.build("mobilenetv2", num_classes=2)
+    wide = jnp.pad(inputs, ((0, 0), (0, 20), (0, 16)))
+    drawn = family.draw(plain, (1, *wide.shape[1:]))
+    held = quantised.on_grid(network, quantised.begin(network, drawn, [wide]), (1, *wide.shape[1:]))
+    stem = next(iter(held["params"].values()))["conv"]["kernel"]
+    summed = np.asarray(next(iter(drawn["params"].values()))["conv"]["kernel"], np.float64).sum(2, keepdims=True)
+    step = np.abs(summed).max((0, 1, 2)) / 127
+    np.testing.assert_allclose(
+        np.asarray(stem).sum(2, keepdims=True), step * np.round(summed / step), rtol=1e-4, atol=1e-6
+    )

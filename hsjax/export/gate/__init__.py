@@ -6,12 +6,13 @@ refuse, so that one bad file does not hide what the others are like.
 
 from hsjax.export.gate.checks import Check, GateFailed, broken, enforce, none_of
 from hsjax.export.gate.contents import MICRO_OPERATORS, micro
-from hsjax.export.gate.inspection import inspect, locate
+from hsjax.export.gate.inspection import emulation, inspect, locate
 from hsjax.export.gate.layers import EXAMPLES
-from hsjax.export.gate.parity import AGREEMENT, MAX_DEVIATION, agreement, deviation, labels, metric_drop
+from hsjax.export.gate.parity import AGREEMENT, EMULATION, MAX_DEVIATION, agreement, deviation, labels, metric_drop
 
 __all__ = [
     "AGREEMENT",
+    "EMULATION",
     "EXAMPLES",
     "MAX_DEVIATION",
     "MICRO_OPERATORS",
@@ -20,6 +21,7 @@ __all__ = [
     "agreement",
     "broken",
     "deviation",
+    "emulation",
     "enforce",
     "inspect",
     "labels",

@@ -1,5 +1,6 @@
 """All that one file has to show by itself. Called in a process of its own: what is wrong with a file may end it."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -63,6 +64,30 @@ def inspect(
     except _SENSELESS as error:
         checks.append(broken(path.name, "makes sense", f"reading it gave {type(error).__name__}: {error}"))
     return checks
+
+
+def emulation(
+    path: pathlib.Path,
+    inputs: Float[np.ndarray, "n ..."],
+    reference: Float[np.ndarray, "n classes"],
+    limit: float,
+    classes: tuple[str, ...],
+) -> Check:
+    """Part of the windows for which a file with trained ranges has the class that training has emulated.
+
+    Args:
+      path: the file.
+      inputs: what it takes.
+      reference: emulated logits.
+      limit: the least that passes.
+      classes: of the network.
+    """
+    try:
+        logits = runtime.load(path).run(inputs)
+    except UserError as error:
+        return broken(path.name, "runs", error)
+    check = parity.agreement(path.name, reference.argmax(1), logits.argmax(1), limit, classes)
+    return dataclasses.replace(check, check=parity.EMULATION)
 
 
 def _of_input(path: pathlib.Path, session: runtime.Session, inputs: Float[np.ndarray, "n ..."]) -> Iterator[Check]:

@@ -28,6 +28,9 @@ MAX_METRIC_DROP = 0.01
 AGREEMENT = "class agreement"
 """Name of that check."""
 
+EMULATION = "agreement of windows with the emulation in training"
+"""Name of that check of files with trained ranges."""
+
 _MOST_CLASSES = 6
 """Of which all exchanges are tried: 6! are 720."""
 
