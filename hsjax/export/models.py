@@ -68,9 +68,7 @@ def export(
     return paths
 
 
-def _tflite_forms(
-    traced: tflite.Traced, calibration: Float[np.ndarray, "n ..."]
-) -> dict[Variant, Callable[[], bytes]]:
+def _tflite_forms(traced: tflite.Traced, calibration: Float[np.ndarray, "n ..."]) -> dict[Variant, Callable[[], bytes]]:
     return {
         Variant.TFLITE_FLOAT32: traced.float32,
         Variant.TFLITE_FLOAT16: traced.float16,
