@@ -23,7 +23,7 @@ def base() -> ConfigDict:
             "protocols": ("grouped",),  # paper, grouped, leave-one-subset-out, inter-patient, listed
             "dispatch": "auto",  # steps, scan: how epochs reach the device (train.loop.Dispatch)
             "data": {
-                "name": "synthetic",  # synthetic, physionet2016, yaseen2018, pascal, circor, mitdb, own
+                "name": "synthetic",  # synthetic, synthetic_ecg, physionet2016, yaseen2018, pascal, circor, mitdb, own
                 "root": "",  # folder of the official distributions; empty: the environment variable HSJAX_DATA
                 "cache": "",  # folder of prepared examples; empty: the variable HSJAX_CACHE, or else the run's folder
                 "placement": "device",  # device: all training features there; stream: batch by batch from the cache
@@ -36,6 +36,14 @@ def base() -> ConfigDict:
                     "sample_rate": 4000,  # Hz
                     "task": "binary",  # binary: normal, abnormal; condition: AS, MR, MS, MVP, N
                     "noise": 1.0,  # scales breathing, ambient noise and artefacts
+                    "seed": 0,
+                },
+                "synthetic_ecg": {
+                    "people": 40,
+                    "seconds": 60.0,  # of the one record of each
+                    "sample_rate": 360,  # Hz
+                    "labels": "birton",  # as of mitdb
+                    "noise": 1.0,  # scales wander, hum and muscle noise
                     "seed": 0,
                 },
                 "pascal": {"labels": "four", "sets": ("a", "b")},  # four, published

@@ -13,7 +13,8 @@ Parser = argparse.ArgumentParser
 
 def list_datasets(arguments: argparse.Namespace) -> int:
     """Prints every dataset, whether it is below the root, how to cite it, and its licence and source."""
-    print(f"{load.SYNTHETIC}: embedded, generated on the fly")
+    for name in (load.SYNTHETIC, load.SYNTHETIC_ECG):
+        print(f"{name}: embedded, generated on the fly")
     try:
         folder = load.root(arguments.root)
     except UserError:

@@ -13,7 +13,7 @@ from hsjax.data.audit import grouping
 from hsjax.data.readers import circor, mitdb, own, pascal, physionet2016, yaseen2018
 from hsjax.types import Dataset, UserError
 
-SYNTHETIC = "synthetic"
+SYNTHETIC, SYNTHETIC_ECG = "synthetic", "synthetic_ecg"
 OWN = own.NAME
 ROOT_VARIABLE = "HSJAX_DATA"
 
@@ -48,6 +48,10 @@ def load(config: ml_collections.ConfigDict, cache_dir: pathlib.Path | None = Non
         from hsjax.data import synthetic  # here, because it brings SciPy's filters along, which no reader needs
 
         return synthetic.dataset(**config.synthetic)
+    if config.name == SYNTHETIC_ECG:
+        from hsjax.data import synthetic_ecg
+
+        return synthetic_ecg.dataset(**config.synthetic_ecg)
     options = dict(config[config.name]) if config.name in config else {}
     dataset = read(config.name, config.root, cache_dir, options)
     if choice(UnknownGroups, config.unknown_groups, "data.unknown_groups") is UnknownGroups.TWINS:
@@ -83,7 +87,7 @@ def folder(name: str) -> str:
 
 def names() -> tuple[str, ...]:
     """All values of `config.data.name`."""
-    return (SYNTHETIC, *sorted(READERS))
+    return (SYNTHETIC, SYNTHETIC_ECG, *sorted(READERS))
 
 
 def root(setting: str) -> pathlib.Path:
