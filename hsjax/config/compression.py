@@ -90,7 +90,7 @@ def chain_problems(stages: ConfigDict, name: str) -> Iterator[str]:
                 f"{key}.compress makes the network of {stage.begin!r} smaller, which is {before.model}: set model to "
                 "that too"
             )
-    elif shrinkings(stages, name) and before.options != stage.options:
+    elif shrinkings(stages, name) and before.options.to_dict() != stage.options.to_dict():
         yield f"{key}.options are not those of {stage.begin!r}, with whose smaller network it goes on; set the same"
 
 
