@@ -64,7 +64,7 @@ def get_config(variant: str = ""):
 
 
 def _network(name: str, model: str, epochs: dict[str, int], all_cells: bool) -> dict[str, base_config.ConfigDict]:
-    """The cells of the paper's table for one network: float, quantised (q), pruned (p), clustered after that (pc), qp."""
+    """The cells of the paper's table for one network: float, quantised, pruned, clustered after that, and qp."""
     batch = 128 if model != "dscnn" else 64
     plain: dict[str, Any] = {"model": model, "batch_size": batch, "select": "accuracy"}
     if model == "mobilenetv2":
