@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from hsjax.config import Cut, WholeFilter, choice
-from hsjax.data import audio
+from hsjax.data import audio, beats
 from hsjax.dsp.segmentation import cycles
-from hsjax.prepare import beats, cache
+from hsjax.prepare import cache
 from hsjax.prepare.condition import Conditioned, Steps, condition
 from hsjax.types import Dataset, Examples, Recording, UserError
 

@@ -1,4 +1,4 @@
-"""One window per annotated heartbeat of an electrocardiogram, on the host: what `dsp.beats` cuts on the device."""
+"""One window per heartbeat of an electrocardiogram, in NumPy alone, for `predict` too: what `dsp.beats` cuts in JAX."""
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64

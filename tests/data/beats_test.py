@@ -2,9 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hsjax.data import beats as host
 from hsjax.data.readers import mitdb
 from hsjax.dsp import beats as device
-from hsjax.prepare import beats as host
 from hsjax.types import Beats
 
 
