@@ -7,6 +7,7 @@ import pathlib
 from hsjax.report import (
     calibration,
     comparisons,
+    compression,
     curves,
     data,
     exports,
@@ -61,6 +62,7 @@ def _page(shown: run.Run) -> str:
         comparisons.differences(shown),
         comparisons.significance(shown),
         calibration.section(shown),
+        compression.section(shown),
         exports.models(shown),
         exports.gate(shown),
         curves.section(shown),

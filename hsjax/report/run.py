@@ -15,7 +15,7 @@ REPORT = "report"
 # Units of a row; figures of a model itself (size, latency) belong to no split.
 SEGMENT, RECORDING, MODEL = "segment", "recording", "model"
 # The variant that was trained; every other one is an exported file.
-_NETWORK = "jax"
+NETWORK = "jax"
 _HEADLINES = ("macc", "macro_recall")
 # In place of a stage, for rows that are of no model.
 CONTROL = "control"
@@ -88,7 +88,7 @@ class File:
     @property
     def exported(self) -> bool:
         """Whether it is a file and not the network."""
-        return self.variant != _NETWORK
+        return self.variant != NETWORK
 
     @property
     def member(self) -> bool:
