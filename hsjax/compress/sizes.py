@@ -1,14 +1,14 @@
 """How large something is: as it lies on the disk, zipped, and as an ideal code of its values would have it."""
 
-import io
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Int8
+
+from hsjax.runtime.files import zipped
 
 _KERNEL = "kernel"
 
@@ -80,12 +80,3 @@ def entropy_bits(values: np.ndarray) -> float:
     """Number of values times the entropy of their histogram, in bits."""
     _, count = np.unique(values, return_counts=True)
     return float(-(count * np.log2(count / max(values.size, 1))).sum()) + 0.0  # no -0
-
-
-def zipped(data: bytes) -> int:
-    """Bytes of a .zip archive with one file that holds `data`."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        entry = zipfile.ZipInfo("model", date_time=(1980, 1, 1, 0, 0, 0))  # the day of writing is in no size
-        file.writestr(entry, data, zipfile.ZIP_DEFLATED, compresslevel=9)
-    return archive.tell()

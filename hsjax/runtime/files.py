@@ -1,8 +1,10 @@
-"""Files that are either whole or absent, and their fingerprints."""
+"""Files that are either whole or absent, their fingerprints, and their size when zipped."""
 
 import hashlib
+import io
 import os
 import pathlib
+import zipfile
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -23,3 +25,12 @@ def sha256(path: pathlib.Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def zipped(data: bytes) -> int:
+    """Bytes of a .zip archive with one file that holds `data`, deflated as far as zlib can."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        entry = zipfile.ZipInfo("model", date_time=(1980, 1, 1, 0, 0, 0))  # the day of writing is in no size
+        file.writestr(entry, data, zipfile.ZIP_DEFLATED, compresslevel=9)
+    return archive.tell()

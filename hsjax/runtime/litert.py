@@ -56,9 +56,21 @@ class LiteRTSession(Session):
       output_quantisation: likewise.
     """
 
-    def __init__(self, path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType):
+    def __init__(
+        self, path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType, batch: int | None = None
+    ):
+        """Loads a file.
+
+        Args:
+          path: the file.
+          threads: how many LiteRT may use.
+          kernels: see there.
+          library: LiteRT.
+          batch: resizes the input of a file for one example; None leaves it.
+        """
+        self._loading = threads, kernels, library
         try:
-            self._interpreter = _interpreter(path, threads, kernels, library)
+            self._interpreter = _interpreter(path, threads, kernels, library, batch)
             source = _only(self._interpreter.get_input_details(), path, "inputs")
             target = _only(self._interpreter.get_output_details(), path, "outputs")
         except OBJECTIONS as error:
@@ -66,7 +78,20 @@ class LiteRTSession(Session):
         self._input, self._output = source["index"], target["index"]
         self.input_quantisation = _quantisation(source, path)
         self.output_quantisation = _quantisation(target, path)
-        super().__init__(path, source["shape"].tolist(), target["shape"].tolist(), np.dtype(source["dtype"]))
+        inputs, outputs = source["shape"].tolist(), target["shape"].tolist()
+        if batch is not None:
+            if not inputs[:1] == outputs[:1] == [batch]:
+                raise UserError(f"{path} cannot be resized to {batch} examples")
+            inputs[0] = outputs[0] = 1
+        super().__init__(path, inputs, outputs, np.dtype(source["dtype"]))
+        self.batch = batch or self.batch
+
+    def resized(self, batch: int) -> Session | None:
+        """As in Session."""
+        try:
+            return LiteRTSession(self.path, *self._loading, batch)
+        except UserError:  # this file was loaded before, so that it is the size that it does not take
+            return None
 
     def _set(self, batch: Float[np.ndarray, "n ..."]) -> None:
         quantisation = self.input_quantisation
@@ -87,7 +112,9 @@ class LiteRTSession(Session):
         return self._interpreter.invoke
 
 
-def _interpreter(path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType) -> Any:
+def _interpreter(
+    path: pathlib.Path, threads: int, kernels: Kernels, library: types.ModuleType, batch: int | None
+) -> Any:
     resolvers = library.OpResolverType
     resolver = resolvers.BUILTIN_REF if kernels is Kernels.REFERENCE else resolvers.AUTO
     tiles = contextlib.nullcontext() if kernels is Kernels.AUTO else matrix_tiles.refused()
@@ -95,6 +122,9 @@ def _interpreter(path: pathlib.Path, threads: int, kernels: Kernels, library: ty
         interpreter = library.Interpreter(
             model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
         )
+        if batch is not None:
+            source = _only(interpreter.get_input_details(), path, "inputs")
+            interpreter.resize_tensor_input(source["index"], [batch, *source["shape"][1:]])
         interpreter.allocate_tensors()
     return interpreter
 

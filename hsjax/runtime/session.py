@@ -95,6 +95,15 @@ class Session(abc.ABC):
     def _run(self, batch: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
         """As `run`, for a batch that the file takes in one go."""
 
+    def resized(self, batch: int) -> "Session | None":
+        """The same file, which is for one example, for exactly so many at once; whether it computes the same is open.
+
+        Returns:
+          A session that runs whole batches only; None where the file cannot be resized: most have a 1 written into a
+          shape somewhere.
+        """
+        return None
+
     @abc.abstractmethod
     def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
         """Hands the input over once and returns what executes the model on it and nothing else, for timing."""
