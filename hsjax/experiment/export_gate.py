@@ -10,7 +10,7 @@ import soundfile
 
 from hsjax import bench, evaluate, predict, progress, train
 from hsjax.config import ConfigDict
-from hsjax.evaluate import Decided
+from hsjax.evaluate import Decided, coverage
 from hsjax.experiment import exports, folder
 from hsjax.experiment.context import Context
 from hsjax.experiment.export_source import Source
@@ -170,7 +170,9 @@ def _compare(
     # Of the file minus its network: the lower end of the interval is the largest drop it leaves possible.
     low = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
     bound = None if low is None else max(0.0, -low)
-    yield from gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop, bound=bound)
+    groups = min(coverage.groups_by_class(predictions.label, predictions.group, predictions.classes).values())
+    few = groups if groups < coverage.ENOUGH_GROUPS else None
+    yield from gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop, bound=bound, few=few)
 
 
 def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:

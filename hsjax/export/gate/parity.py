@@ -110,6 +110,7 @@ def metric_drop(
     measured: float,
     limit: float = MAX_METRIC_DROP,
     bound: float | None = None,
+    few: int | None = None,
 ) -> list[Check]:
     """How much lower a metric (AUROC) of a file is than JAX's on the same units. nan, an undefined metric, fails.
 
@@ -121,11 +122,15 @@ def metric_drop(
       limit: the most that passes.
       bound: the largest drop in the paired 95 % interval, for a second check; None where there are too few groups for
         an interval.
+      few: how many groups hold the rarest class, where they are too few for an interval that means what it says (see
+        `evaluate.coverage`): it is told and not judged. None where they suffice.
     """
     value = reference - measured
     detail = f"{measured:.4f} after {reference:.4f}"
+    if bound is not None and few is not None:
+        detail += f"; its paired 95 % interval reaches {bound:.4f}, not judged with {few} groups of a class"
     checks = [Check(model, f"{metric} drop", value, limit, value <= limit, detail)]
-    if bound is not None:
+    if bound is not None and few is None:
         words = f"the drop is {value:.4f}; units of a group are drawn together, for file and network alike"
         checks.append(
             Check(model, f"{metric} drop, worse end of its paired 95 % interval", bound, limit, bound <= limit, words)

@@ -69,6 +69,14 @@ def test_the_worse_end_of_its_interval_counts_too(bound, passed):
     assert (interval.passed, interval.limit) == (passed, 0.01)
 
 
+def test_an_interval_of_few_groups_is_told_and_not_judged():
+    (check,) = gate.metric_drop("m", "auroc", 0.9, 0.895, bound=0.3, few=20)
+    assert check.passed
+    assert check.detail.endswith("its paired 95 % interval reaches 0.3000, not judged with 20 groups of a class")
+    (check,) = gate.metric_drop("m", "auroc", 0.9, 0.88, bound=0.3, few=20)
+    assert not check.passed
+
+
 def test_enforce_names_all_that_failed_and_only_that():
     checks = [
         *gate.metric_drop("a.tflite", "auroc", 0.9, 0.7),
