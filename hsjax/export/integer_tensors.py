@@ -181,7 +181,7 @@ class Tensors:
             return self._append(tensor, None, None, self._old.model.buffers[old.buffer].data)
         values = self.values(tensor)
         scale = np.float32(max(np.abs(values).max(), 1e-12) / (2 ** (bits - 1) - 1))
-        levels = np.rint(values / scale).astype(f"int{bits}")
+        levels = np.asarray(np.rint(values / scale), f"int{bits}")  # a lone number is no array once it is divided
         return self.levels(tensor, levels, np.array([scale]), 0, f"int{bits}")
 
     def operator(self, name: str, version: int, inputs: list[int], output: int, like: Any = None) -> None:

@@ -66,7 +66,8 @@ def to_tflite(network: Network, variables: Variables, input_shape: tuple[int, ..
       Content of the file.
 
     Raises:
-      UserError: TensorFlow is not installed, or the network computes something whose range was not trained.
+      UserError: TensorFlow is not installed, or the network computes something whose range was not trained: recurrent
+        layers, and DenseNet's norms without a convolution before them.
       ValueError: the network is not in its plain form.
     """
     if network.module.execution.form is not Form.PLAIN:

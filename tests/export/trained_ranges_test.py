@@ -28,6 +28,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "blocks": (Block(3, 16, 16, True, relu, 1), Block(5, 24, 24, True, hard_swish, 2)), "hidden": 16
     },
 }  # fmt: skip
+OTHERS: dict[str, dict[str, Any]] = {"densenet201": {"blocks": (1, 1), "growth": 4}, "sarkhel-lstm": {"units": (4,)}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +178,18 @@ def test_four_bits_take_half_the_bytes(tmp_path, kernels):
     assert steps.max() <= 4
 
 
+@pytest.mark.parametrize("kernels", [Kernels.REFERENCE, Kernels.VECTOR])
+def test_depthwise_kernels_of_four_bits(tmp_path, kernels):
+    pair = quantise("dscnn", tmp_path, weights=4)
+    graph = opened(pair.model)
+    depthwise = [one for one in graph.subgraph.operators if graph.name(one) == "DEPTHWISE_CONV_2D"]
+    kinds = {graph.subgraph.tensors[int(one.inputs[1])].type for one in depthwise}
+    assert kinds == {graph.schema.TensorType.INT4}
+    steps = pair.steps(kernels)
+    assert np.mean(steps <= 1) > 0.9
+    assert steps.max() <= 4
+
+
 def test_sixteen_bits_are_finer(tmp_path):
     pair = quantise("dscnn", tmp_path, activations=16)
     _, zero = grids_of(pair.model)["outputs"][0]
@@ -221,7 +234,7 @@ def test_what_cannot_be_written(tmp_path):
     def written(
         name: str, shape: tuple[int, ...] = SHAPE, form: Form = Form.PLAIN, onnx: bool = False, **settings: Any
     ):
-        options = {"num_classes": 2, **NETWORKS.get(name, {"units": (4,)})}
+        options = {"num_classes": 2, **(NETWORKS | OTHERS)[name]}
         network = models.build(name, form=form, quantiser=fake_quant(**settings), **options)
         drawn = family.draw(models.build(name, **options), (1, *shape))
         variables = quantised.begin(network, drawn, [np.ones((2, *shape), np.float32)])
@@ -230,6 +243,8 @@ def test_what_cannot_be_written(tmp_path):
 
     with pytest.raises(UserError, match=r"saw no range for what .*FULLY_CONNECTED.* compute: export .* calibration"):
         written("sarkhel-lstm", (4, 3))
+    with pytest.raises(UserError, match="saw no range for what MUL compute"):  # norms without a convolution before
+        written("densenet201")
     with pytest.raises(UserError, match="HARD_SWISH cannot have activations of 16 bits"):
         written("mobilenetv3-small", activations=16)
     with pytest.raises(UserError, match="holds 8 bits"):

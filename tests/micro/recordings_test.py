@@ -1,6 +1,5 @@
 """C front ends and TFLite Micro on real recordings, with a student that was trained on others of them for a minute."""
 
-import csv
 import ctypes
 import functools
 import pathlib
@@ -8,25 +7,24 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import optax
 import pytest
 import scipy.special
 import soundfile
 
 from hsjax import features, models
-from hsjax.data import audio
 from hsjax.micro import MicroSession, reference
 from hsjax.micro.design import design
 from hsjax.micro.front_end_file import FrontEndFile
 from hsjax.micro.generate import generate
 from hsjax.predict import Predictor
+from tests import real_windows
 from tests.micro import compiled
 from tests.micro.folders import RATE, WINDOW, Exported, write_exported
 
 pytestmark = pytest.mark.realdata
 
 _TRAINED, _TESTED = 80, 60  # recordings
-_STEPS, _BATCH = 150, 64
+_STEPS = 150
 
 
 class Student(NamedTuple):
@@ -49,62 +47,22 @@ class Student(NamedTuple):
     logits: np.ndarray
 
 
-def chosen(root: pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray]:
-    """Recordings of all sub-datasets, as many of each class, in random order."""
-    listed = []
-    for reference_csv in sorted((root / "physionet2016").glob("training-*/REFERENCE.csv")):
-        with reference_csv.open() as file:
-            listed += [(reference_csv.parent / f"{name}.wav", label == "1") for name, label in csv.reader(file)]
-    rng = np.random.default_rng(0)
-    abnormal = [k for k, (_, positive) in enumerate(listed) if positive]
-    normal = [k for k, (_, positive) in enumerate(listed) if not positive]
-    each = (_TRAINED + _TESTED) // 2
-    picked = rng.permutation(np.concatenate([rng.permutation(part)[:each] for part in (abnormal, normal)]))
-    return [listed[k][0] for k in picked], np.array([listed[k][1] for k in picked])
-
-
-def cut(path: pathlib.Path) -> np.ndarray:
-    samples, rate = soundfile.read(path, dtype="int16")
-    assert rate == RATE
-    windows, _ = audio.windows(samples.astype(np.float32), WINDOW, WINDOW)
-    return windows.astype(np.int16)
-
-
-def train(network: models.Network, inputs: np.ndarray, label: np.ndarray) -> models.Variables:
-    variables = network.init(jax.random.key(0), inputs[:1])
-    optimizer = optax.adam(1e-3)
-
-    @jax.jit
-    def step(variables, state, x, y):
-        def loss(variables):
-            logits = network.apply(variables, x)[0].logits
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-        updates, state = optimizer.update(jax.grad(loss)(variables), state)
-        return optax.apply_updates(variables, updates), state
-
-    state, rng = optimizer.init(variables), np.random.default_rng(0)
-    for _ in range(_STEPS):
-        batch = rng.integers(0, len(label), _BATCH)
-        variables, state = step(variables, state, inputs[batch], label[batch])
-    return variables
-
-
 @pytest.fixture(scope="module")
 def student(real_root, tmp_path_factory) -> Student:
     settings = compiled.settings()
     front_end = features.build(settings, RATE, WINDOW)
-    paths, abnormal = chosen(real_root)
-    known = [cut(path) for path in paths[:_TRAINED]]
+    paths, abnormal = real_windows.recordings(real_root, _TRAINED + _TESTED)
+    known = [real_windows.cut(path) for path in paths[:_TRAINED]]
     label = np.repeat(abnormal[:_TRAINED], [len(windows) for windows in known]).astype(np.int32)
-    known, unknown = np.concatenate(known), np.concatenate([cut(path) for path in paths[_TRAINED:]])
+    known, unknown = np.concatenate(known), np.concatenate([real_windows.cut(path) for path in paths[_TRAINED:]])
     state = front_end.fit(known / np.float32(32768))
 
     def features_of(windows):
         return features.extract(functools.partial(front_end.apply, state), windows / np.float32(32768))
 
     fast, plain = (models.build("song-student", num_classes=2, form=form) for form in models.Form)
-    variables = train(fast, features_of(known), label)
+    inputs = features_of(known)
+    variables = real_windows.train(fast, fast.init(jax.random.key(0), inputs[:1]), inputs, label, _STEPS, 1e-3)
 
     def network(x):
         return plain.apply(variables, x)[0].logits
@@ -146,6 +104,11 @@ def test_classes_of_segments(student):
     of_jax_features = session.run(student.features).argmax(axis=1)
     assert 0.2 < of_jax_features.mean() < 0.8
     assert (ours == of_jax_features).mean() >= 0.995
+
+
+def test_it_fits_a_microcontroller(student):
+    assert student.exported.model.stat().st_size <= 49_000
+    assert MicroSession(student.exported.model).arena().total <= 32 * 1024
 
 
 def test_recordings_through_the_whole_chain(student):
