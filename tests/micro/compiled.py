@@ -3,11 +3,13 @@
 import ctypes
 import dataclasses
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Callable
 
 import ml_collections
 import numpy as np
+import pytest
 
 from hsjax import config
 from hsjax.micro import front_end_file, tables
@@ -37,9 +39,23 @@ class Code:
     quantise: Callable[[np.ndarray], np.ndarray]
 
 
+def program(name: str) -> str:
+    """Path of a compiler or of what comes with it; a test without it fails."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is missing, which tests of C code need: apt-get install build-essential", pytrace=False)
+    return path
+
+
+def output(folder: pathlib.Path, name: str, *arguments: str) -> str:
+    """What a program says of files in a folder."""
+    command = [program(name), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
 def compile_c(folder: pathlib.Path, *arguments: str) -> None:
     """Runs gcc on what lies in a folder of generated code and fails on any warning."""
-    command = ["gcc", *STRICT, f"-I{folder}", *arguments, "-lm"]
+    command = [program("gcc"), *STRICT, f"-I{folder}", *arguments, "-lm"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

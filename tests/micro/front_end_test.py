@@ -212,7 +212,7 @@ int main(void) {
 def test_the_integer_version_needs_no_library(made):
     folder = made[2].folder
     c.compile_c(folder, "-c", "hs_front_end_fixed.c", "-o", "fixed.o")
-    needed = subprocess.run(["nm", "-u", "fixed.o"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    needed = c.output(folder, "nm", "-u", "fixed.o")
     assert set(needed.split()) - {"U"} <= {"memset", "memcpy"}  # which compilers make of loops
     assert not {"float", "double"} & set((folder / "hs_front_end_fixed.c").read_text().split())
 
@@ -222,7 +222,7 @@ def test_flash_and_memory(made):
     folder = made[2].folder
     for name, most in (("fixed", 6 * 1024), ("float", 7 * 1024)):
         c.compile_c(folder, "-Os", "-c", f"hs_front_end_{name}.c", "-o", f"{name}.o")
-        sizes = subprocess.run(["size", f"{name}.o"], cwd=folder, capture_output=True, text=True, check=True).stdout
+        sizes = c.output(folder, "size", f"{name}.o")
         text, data, bss = map(int, sizes.splitlines()[1].split()[:3])
         assert text < most  # code and tables; half of it on a Cortex-M4
         assert (data, bss) == (0, 0)  # nothing but what the caller gives
@@ -231,7 +231,7 @@ def test_flash_and_memory(made):
 def test_the_headers_are_c_plus_plus_too(made):
     folder = made[2].folder
     (folder / "main.cc").write_text('#include "hs_front_end.h"\n#include "hs_stream.h"\nint main() { return 0; }\n')
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "main.cc"]
+    command = [c.program("g++"), "-std=c++17", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "main.cc"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hsjax.micro import literals
+from tests.micro import compiled
 
 
 def test_a_float_is_read_as_itself(rng):
@@ -39,8 +40,7 @@ def test_arrays_in_c(tmp_path):
     text = "#include <stdint.h>\n#include <stdio.h>\n" + "".join(literals.array(k, v) for k, v in arrays.items())
     writes = "".join(f"fwrite({name}, sizeof {name}, 1, stdout);" for name in arrays)
     (tmp_path / "main.c").write_text(f"{text}int main(void) {{ {writes} return 0; }}\n")
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"]
-    subprocess.run(["gcc", *flags, "main.c", "-o", "main"], cwd=tmp_path, check=True)
+    compiled.compile_c(tmp_path, "main.c", "-o", "main")
     got = subprocess.run([tmp_path / "main"], capture_output=True, check=True).stdout
     assert got == b"".join(values.tobytes() for values in arrays.values())
     assert max(map(len, text.splitlines())) <= 120

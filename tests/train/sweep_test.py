@@ -274,6 +274,15 @@ def test_killed_and_resumed_it_ends_bit_identical(way, sweep, tmp_path):
         chex.assert_trees_all_equal(*rows)
 
 
+@pytest.fixture
+def interruptible():
+    """Shells let what they start in the background ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_stops_the_lanes_at_once_and_nothing_is_lost(sweep, tmp_path):
     whole, stopped = (make_members(tmp_path / name) for name in ("whole", "stopped"))
     want = sweep(Way.LANES, tmp_path / "whole", whole)
