@@ -1,7 +1,6 @@
 """A trained network, ready to be exported, and the training examples that fix the ranges of its files."""
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable
 
@@ -29,6 +28,7 @@ class Source:
       key: of its test predictions.
       network: in plain form; one that was trained with a quantiser emulates its files of integers.
       variables: trained.
+      in_float: the same without rounding of activations; its weights are what files of integers have of them.
       front_end: with what was fitted for it.
       state: that.
       threshold: per recording, from validation; None with more than two classes.
@@ -38,6 +38,7 @@ class Source:
     key: RunKey
     network: models.Network
     variables: models.Variables
+    in_float: tuple[models.Network, models.Variables]
     front_end: features.FrontEnd
     state: features.FeatureState
     threshold: float | None
@@ -47,14 +48,6 @@ class Source:
     def quantised(self) -> bool:
         """Whether the network has ranges that were trained."""
         return isinstance(self.network.module.execution.quantiser, FakeQuant)
-
-    @functools.cached_property
-    def in_float(self) -> tuple[models.Network, models.Variables]:
-        """The network without rounding of activations; its weights are what files of integers have of them."""
-        if not self.quantised:
-            return self.network, self.variables
-        shape = (1, *self.front_end.shape)
-        return quantised.without(self.network), quantised.on_grid(self.network, self.variables, shape)
 
     @property
     def trained(self) -> dict[Variant, Callable[[], bytes]]:
@@ -92,7 +85,11 @@ def source(context: Context, stage: ConfigDict, name: str) -> Source:
     if context.positive is not None:
         threshold = evaluate.choose(validation.probabilities[:, context.positive], validation.label == context.positive)
     network = context.network(name, models.Form.PLAIN)
-    return Source(test.key, network, variables, context.front_end, state, threshold, test)
+    in_float = network, variables
+    if isinstance(network.module.execution.quantiser, FakeQuant):
+        held = quantised.on_grid(network, variables, context.one_input.shape)
+        in_float = quantised.without(network), held
+    return Source(test.key, network, variables, in_float, context.front_end, state, threshold, test)
 
 
 def calibration(context: Context, stage: ConfigDict) -> Float[np.ndarray, "n coeffs frames"]:
