@@ -1,6 +1,8 @@
 """Audio files to samples: decode, resample, cut. `predict` imports this on the device: NumPy and codecs only."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile
@@ -47,6 +49,13 @@ def decode(path: pathlib.Path) -> tuple[Float32[np.ndarray, " time"], int]:
       UnreadableAudio: no such file, not audio, damaged, truncated, too long or slow, without samples, or with
         samples that are NaN or infinite.
     """
+    with _open(path) as file:
+        return np.concatenate(list(_blocks(path, file, MAX_FRAMES))), file.samplerate
+
+
+@contextlib.contextmanager
+def _open(path: pathlib.Path) -> Iterator[soundfile.SoundFile]:
+    """An audio file, whose errors are told as `UnreadableAudio`."""
     try:
         if not path.is_file():
             raise UnreadableAudio(path, "is not a file" if path.exists() else "does not exist")
@@ -55,7 +64,7 @@ def decode(path: pathlib.Path) -> tuple[Float32[np.ndarray, " time"], int]:
         if path.suffix.lower() == ".raw":  # for libsndfile: samples of a rate that the caller knows
             raise UnreadableAudio(path, "has no header: convert it to WAV or FLAC")
         with _Forward(path) as file:
-            return _read(path, file), file.samplerate
+            yield file
     except OSError as error:
         raise UnreadableAudio(path, f"cannot be opened: {error.strerror}") from error
     except soundfile.LibsndfileError as error:
@@ -63,35 +72,47 @@ def decode(path: pathlib.Path) -> tuple[Float32[np.ndarray, " time"], int]:
         raise UnreadableAudio(path, f"cannot be decoded as audio: {error.error_string}") from error
 
 
-def _read(path: pathlib.Path, file: soundfile.SoundFile) -> Float32[np.ndarray, " time"]:
-    """Reads block by block until the sound ends or the claimed length is reached."""
+def stream(path: pathlib.Path) -> Iterator[tuple[int, Float32[np.ndarray, " block"]]]:
+    """As `decode`, block by block and of any length: the rate in Hz, which is always the same, with each block.
+
+    Raises:
+      UnreadableAudio: as `decode`; what is wrong behind the beginning, once it is reached.
+    """
+    with _open(path) as file:
+        for block in _blocks(path, file, _UNKNOWN_FRAMES):
+            yield file.samplerate, block
+
+
+def _blocks(path: pathlib.Path, file: soundfile.SoundFile, limit: int) -> Iterator[Float32[np.ndarray, " block"]]:
     claimed = file.frames
-    if MAX_FRAMES < claimed < _UNKNOWN_FRAMES:
+    if limit < claimed < _UNKNOWN_FRAMES:
         raise UnreadableAudio(path, f"too long or damaged: its header claims {claimed} samples per channel")
     if file.samplerate < MIN_RATE:
         raise UnreadableAudio(path, f"its header claims a sample rate of {file.samplerate} Hz, below {MIN_RATE} Hz")
     lacking = _lacking_bytes(path)
     if lacking:
         raise UnreadableAudio(path, f"truncated: {lacking} bytes of sound fewer than its header claims")
-    block_frames = max(1, _BLOCK_SAMPLES // file.channels)
-    blocks, frames = [], 0
+    block_frames, frames = max(1, _BLOCK_SAMPLES // file.channels), 0
     while True:
         block = file.read(block_frames, dtype="float32", always_2d=True)
         if not len(block):
             break
         if not np.isfinite(block).all():
             raise UnreadableAudio(path, "holds samples that are NaN or infinite")
-        # float64, because the sum of two large float32 can overflow although their mean cannot.
-        mean = block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
-        blocks.append(mean)
+        yield mono(block)
         frames += len(block)
-        if frames > MAX_FRAMES:
-            raise UnreadableAudio(path, f"too long: more than {MAX_FRAMES} samples per channel")
+        if frames > limit:
+            raise UnreadableAudio(path, f"too long: more than {limit} samples per channel")
     if frames < claimed < _UNKNOWN_FRAMES:
         raise UnreadableAudio(path, f"truncated: {frames} samples per channel, its header claims {claimed}")
     if not frames:
         raise UnreadableAudio(path, "holds no samples")
-    return np.concatenate(blocks)
+
+
+def mono(block: Float[np.ndarray, "time channels"]) -> Float[np.ndarray, " time"]:
+    """The mean of all channels."""
+    # float64, because the sum of two large float32 can overflow although their mean cannot.
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
 
 
 def _lacking_bytes(path: pathlib.Path) -> int:

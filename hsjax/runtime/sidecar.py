@@ -11,8 +11,10 @@ from typing import Any
 from hsjax.runtime import files
 from hsjax.types import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Of the sidecar; another number means other fields."""
+
+_BEFORE_BEATS = 1  # a format without `beats`: what was exported then takes windows, and is read as such
 
 OUTPUT = "logits"
 """What every exported model puts out: one number a class, before softmax."""
@@ -65,6 +67,33 @@ class Aggregation(enum.StrEnum):
     MEAN = "mean"
 
 
+class Normalisation(enum.StrEnum):
+    """What is done to the whole record of an ECG before it is cut: mean 0 and standard deviation 1 over all of it."""
+
+    RECORD = "record-z-score"
+
+
+class Neighbours(enum.StrEnum):
+    """What a beat's window has of the beats before and behind: nothing, samples nearer to their R peaks are 0."""
+
+    HALF_RR = "zero-beyond-half-rr"
+
+
+@dataclasses.dataclass(frozen=True)
+class BeatCut:
+    """How an ECG becomes the windows that a model takes: one a beat, its R peak first of the second half.
+
+    Attributes:
+      leads: names, of which the first one that a record has is used.
+      normalisation: of the record.
+      neighbours: of a beat.
+    """
+
+    leads: tuple[str, ...]
+    normalisation: Normalisation = Normalisation.RECORD
+    neighbours: Neighbours = Neighbours.HALF_RR
+
+
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
     """A file in the model's own folder, and its content."""
@@ -90,8 +119,9 @@ class Description:
       aggregation: of windows to recordings.
       sample_rate: Hz; recordings are resampled to it.
       window: samples per window.
-      hop: samples between the beginnings of neighbouring windows.
+      hop: samples between the beginnings of neighbouring windows; without a meaning where `beats` says how to cut.
       versions: of the packages that made the file, by name.
+      beats: of an ECG; None where sounds are cut into windows, a `hop` apart.
     """
 
     stage: str
@@ -107,6 +137,7 @@ class Description:
     window: int
     hop: int
     versions: Mapping[str, str]
+    beats: BeatCut | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,6 +205,8 @@ def read(model: pathlib.Path) -> Sidecar:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON, export the model again: {error}") from error
+    if isinstance(content, dict) and content.get("format") == _BEFORE_BEATS and "beats" not in content:
+        content |= {"format": FORMAT, "beats": None}
     problem = _problem(content)
     if problem:
         raise UserError(f"{path}: {problem}; export the model again")
@@ -202,8 +235,13 @@ def _build(content: dict[str, Any]) -> Sidecar:
         "variant": Variant(content["variant"]),
         "input": Input(content["input"]),
         "front_end": Fingerprint(**content["front_end"]) if content["front_end"] else None,
+        "beats": _beat_cut(content["beats"]) if content["beats"] else None,
     }
     return Sidecar(**values)
+
+
+def _beat_cut(content: dict[str, Any]) -> BeatCut:
+    return BeatCut(tuple(content["leads"]), Normalisation(content["normalisation"]), Neighbours(content["neighbours"]))
 
 
 def _text(value: Any) -> bool:
@@ -235,6 +273,12 @@ def _fingerprint(value: Any) -> bool:
     return fields and _file_name(value["file"]) and _digest(value["sha256"])
 
 
+def _beats(value: Any) -> bool:
+    fields = isinstance(value, dict) and value.keys() == {"leads", "normalisation", "neighbours"}
+    leads = fields and isinstance(value["leads"], list) and value["leads"] and all(map(_text, value["leads"]))
+    return bool(leads) and value["normalisation"] in list(Normalisation) and value["neighbours"] in list(Neighbours)
+
+
 def _strings(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
 
@@ -260,6 +304,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "window": (_positive_whole, "a positive whole number"),
     "hop": (_positive_whole, "a positive whole number"),
     "versions": (_strings, "versions by name"),
+    "beats": (
+        lambda value: value is None or _beats(value),
+        f"leads, normalisation ({', '.join(Normalisation)}) and neighbours ({', '.join(Neighbours)}), or null",
+    ),
     "model": (_file_name, "the name of a file in the same folder"),
     "sha256": (_digest, "64 hexadecimal digits"),
     "bytes": (_positive_whole, "a positive whole number"),
@@ -275,7 +323,7 @@ def _problem(content: Any) -> str | None:
     if not isinstance(content, dict):
         return "it is not a JSON object"
     if "format" in content and content["format"] != FORMAT:
-        return f"it has format {content['format']!r}, this version reads format {FORMAT}"
+        return f"it has format {content['format']!r}, this version reads format {FORMAT} and older ones"
     if content.keys() != _RULES.keys():
         return f"missing or unknown: {', '.join(sorted(content.keys() ^ _RULES.keys()))}"
     for name, (holds, words) in _RULES.items():
@@ -285,6 +333,8 @@ def _problem(content: Any) -> str | None:
         return f"positive is {content['positive']!r}, which is none of the labels"
     if content["threshold"] is not None and (content["positive"] is None or len(content["labels"]) != 2):
         return "a threshold needs two labels and a positive one"
+    if content["beats"] is not None and content["window"] % 2:
+        return f"window has to be even around a beat, not {content['window']}"
     if (content["input"] == Input.FEATURES) != (content["front_end"] is not None):
         return "a front end belongs to a model with input features, and only to one"
     return None

@@ -57,7 +57,7 @@ def test_what_is_refused():
 
 @pytest.mark.realdata
 def test_the_same_beats_as_with_jax(real_root):
-    """The first minute of every fourth record, sample for sample the same places (of whole records too, measured once)."""
+    """The first minute of every fourth record, sample for sample; of all whole records it is so too, in minutes."""
     samples = np.stack([mitdb.lead(real_root, name).samples[: 60 * 360] for name in mitdb.records(real_root)[::4]])
     samples = samples.astype(np.float32)
     peaks = jax.jit(functools.partial(qrs.r_peaks, sample_rate=360))(jnp.asarray(samples))

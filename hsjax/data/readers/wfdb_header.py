@@ -59,12 +59,14 @@ class Header:
     Attributes:
       sample_rate: Hz.
       num_samples: of each signal.
+      format: of the samples, 16 or 212.
       missing: value of samples that were not recorded.
       comments: the lines that begin with `#`, without it.
     """
 
     sample_rate: float
     num_samples: int
+    format: str
     missing: int
     signals: tuple[Signal, ...]
     comments: tuple[str, ...]
@@ -103,7 +105,7 @@ def read(path: pathlib.Path) -> Header:
     rate = float(record["rate"])
     if not 0 < rate < math.inf:
         raise UnreadableRecord(path, f"its header claims a sample rate of {_shown(record['rate'])} Hz")
-    return Header(rate, num_samples, _MISSING[kind], signals, comments)
+    return Header(rate, num_samples, kind, _MISSING[kind], signals, comments)
 
 
 def _lines(path: pathlib.Path) -> tuple[list[str], tuple[str, ...]]:

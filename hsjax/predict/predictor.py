@@ -1,26 +1,16 @@
-"""Recordings and an exported model to probabilities: `python -m hsjax.predict MODEL FILE...`.
+"""An exported model with everything that belongs before and behind it."""
 
-Runs on the device: NumPy, an audio decoder and the model's runtime, no jax, flax or tensorflow.
-"""
-
-import argparse
 import dataclasses
-import functools
-import json
 import pathlib
-import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from hsjax import runtime
 from hsjax.data import audio
-from hsjax.runtime import isolated, sidecar
+from hsjax.runtime import sidecar
 from hsjax.types import UserError
-
-_FAILED_FILES, _BAD_MODEL = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Prediction:
 
 
 class Predictor:
-    """An exported model with everything that belongs before and behind it.
+    """An exported model at work on sounds; `electrocardiogram` has it work on ECGs.
 
     Attributes:
       sidecar: its description.
@@ -87,7 +77,7 @@ class Predictor:
         """Predicts from decoded samples, full scale 1, at any rate (Hz).
 
         Raises:
-          UserError: no samples, or not finite ones.
+          UserError: no samples, or not finite ones; or the model takes beats of an ECG.
         """
         return self._predict(samples, sample_rate, time.perf_counter(), 0.0)
 
@@ -104,9 +94,11 @@ class Predictor:
     def _predict(
         self, samples: Float[np.ndarray, " time"], sample_rate: int, began: float, decoding: float
     ) -> Prediction:
+        described = self.sidecar
+        if described.beats:
+            raise UserError(f"{self._model.path} takes beats of an ECG, not sound")
         if not len(samples) or not np.isfinite(samples).all():
             raise UserError("a recording needs at least one sample, and finite ones only")
-        described = self.sidecar
         resampled = audio.resample(samples, sample_rate, described.sample_rate)
         if not len(resampled):
             raise UserError(f"{len(samples)} samples at {sample_rate} Hz are too few to be resampled")
@@ -135,72 +127,3 @@ def decide(probabilities: dict[str, float], described: sidecar.Description) -> s
 def _require_shape(path: pathlib.Path, what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if shape != expected:
         raise UserError(f"{path} has {what} of shape {shape}, its sidecar means {expected}: export both again")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints one JSON object a file and returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hsjax.predict",
-        description="Classifies recordings with an exported model.",
-        epilog="One JSON object a file goes to standard output: file, label, probabilities, windows, milliseconds and "
-        "decode_milliseconds (the part of them that decoding took), or file and error. The exit code is 0 if all "
-        f"files could be read, {_FAILED_FILES} if some could not, and {_BAD_MODEL} if the model cannot be used.",
-    )
-    parser.add_argument("model", type=pathlib.Path, help=".tflite or .onnx file with its .json beside it")
-    parser.add_argument(
-        "files", type=pathlib.Path, nargs="+", metavar="file", help="WAV, FLAC or OGG, any rate, depth and channels"
-    )
-    parser.add_argument("--threads", type=int, default=1, help="threads the model may use (default: %(default)s)")
-    flags = parser.parse_args(arguments)
-    if flags.threads < 1:
-        parser.error("--threads has to be at least 1")
-    failed = False
-    with isolated.Isolated() as apart:
-        try:
-            apart.call(load, flags.model, flags.threads)
-        except UserError as error:
-            print(_told(error, flags.model), file=sys.stderr)
-            return _BAD_MODEL
-        for file in flags.files:
-            try:
-                line = {"file": str(file), **dataclasses.asdict(apart.call(of_file, flags.model, flags.threads, file))}
-            except UserError as error:
-                line = {"file": str(file), "error": _told(error, flags.model)}
-                failed = True
-            print(json.dumps(line), flush=True)
-    return _FAILED_FILES if failed else 0
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(model: pathlib.Path, threads: int) -> Predictor:
-    return Predictor(model, threads)
-
-
-def load(model: pathlib.Path, threads: int) -> None:
-    """Loads a model for `of_file`; both are for `runtime.isolated`.
-
-    Raises:
-      UserError: as `Predictor`.
-    """
-    _loaded(model, threads)
-
-
-def of_file(model: pathlib.Path, threads: int, recording: pathlib.Path) -> Prediction:
-    """What a model says of a recording; the model stays loaded for the next one.
-
-    Raises:
-      UserError: as `Predictor`, or as its `file`.
-    """
-    return _loaded(model, threads).file(recording)
-
-
-def _told(error: UserError, model: pathlib.Path) -> str:
-    if isinstance(error, isolated.Died):
-        return f"the process that ran {model} {error.how}: the file is damaged or made to do harm, export it again"
-    return str(error)
-
-
-if __name__ == "__main__":
-    from hsjax import predict  # by this name the other process finds what it is to call
-
-    sys.exit(predict.main())
