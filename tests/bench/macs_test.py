@@ -8,6 +8,7 @@ from hsjax.bench import macs
 from hsjax.export import onnx, onnx_forms, tflite
 from hsjax.runtime.operations import Operation, operations
 from hsjax.types import UserError
+from tests.models import family
 
 
 def counted(path):
@@ -32,8 +33,7 @@ def files(tmp_path):
 
 def logits(name, shape):
     network = models.build(name, num_classes=2, form=models.Form.PLAIN)
-    variables = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
-    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), variables)
+    variables = family.draw(network, shape)
     return network, lambda x: network.apply(variables, x)[0].logits
 
 
