@@ -89,17 +89,18 @@ def _problems(config: ConfigDict) -> Iterator[str]:
                 yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
             if _stage_of(model) in learning_alone:
                 yield f"config.stages.{name}.models names {model!r}, which learns no classes"
-        if (prepare.filter, prepare.remove_spikes, prepare.cut) != ("none", False, "windows"):
+        in_beats = choice(Cut, prepare.cut, "prepare.cut") is Cut.BEATS
+        if (prepare.filter, prepare.remove_spikes) != ("none", False) or prepare.cut == Cut.CYCLES.value:
             yield (
                 f"config.stages.{name} exports models trained on whole-recording steps, which no device does: "
-                f"leave config.prepare.filter, remove_spikes and cut at none, False and windows, or leave {name!r} out "
-                "of config.pipeline"
+                f"leave config.prepare.filter, remove_spikes and cut at none, False and windows (beats, of an ECG), "
+                f"or leave {name!r} out of config.pipeline"
             )
         if not stage.models:
             yield f"config.stages.{name}.models is empty; name train stages, or leave {name!r} out of config.pipeline"
         if stage.protocol not in config.protocols:
             yield f"config.stages.{name}.protocol is {stage.protocol!r}, which config.protocols does not run"
-        if stage.protocol == "paper":
+        if stage.protocol == "paper" and not in_beats:
             yield (
                 f"config.stages.{name}.protocol is paper, which splits segments; exported files are scored on whole "
                 "recordings, so choose a protocol that keeps recordings whole"

@@ -72,7 +72,7 @@ def _open(path: pathlib.Path) -> Iterator[soundfile.SoundFile]:
         raise UnreadableAudio(path, f"cannot be decoded as audio: {error.error_string}") from error
 
 
-def stream(path: pathlib.Path) -> Iterator[tuple[int, Float32[np.ndarray, " block"]]]:
+def stream(path: pathlib.Path) -> Iterator[tuple[int, Float32[np.ndarray, " _"]]]:
     """As `decode`, block by block and of any length: the rate in Hz, which is always the same, with each block.
 
     Raises:
@@ -83,7 +83,7 @@ def stream(path: pathlib.Path) -> Iterator[tuple[int, Float32[np.ndarray, " bloc
             yield file.samplerate, block
 
 
-def _blocks(path: pathlib.Path, file: soundfile.SoundFile, limit: int) -> Iterator[Float32[np.ndarray, " block"]]:
+def _blocks(path: pathlib.Path, file: soundfile.SoundFile, limit: int) -> Iterator[Float32[np.ndarray, " _"]]:
     claimed = file.frames
     if limit < claimed < _UNKNOWN_FRAMES:
         raise UnreadableAudio(path, f"too long or damaged: its header claims {claimed} samples per channel")

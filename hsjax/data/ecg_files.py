@@ -130,6 +130,8 @@ def _columns(path: pathlib.Path) -> tuple[list[str], Float64[np.ndarray, "time c
     if not fields or len(fields) > csv_table.MAX_COLUMNS:
         raise UnreadableECG(path, "is no table of samples: its first line is empty or has too many columns")
     header = not all(map(_number, fields))
+    if header and not text.partition("\n")[2].strip():
+        return fields, np.zeros((0, len(fields)))
     try:
         values = np.loadtxt(io.StringIO(text), delimiter=delimiter, skiprows=int(header), ndmin=2, comments=None)
     except ValueError as error:

@@ -5,6 +5,7 @@ Programs that write into a pipe cannot go back and enter a length: ffmpeg leaves
 """
 
 import enum
+import io
 import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
@@ -57,7 +58,9 @@ class _Layout(NamedTuple):
     decode: Callable[[bytes], np.ndarray]  # to float32, full scale 1
 
 
-def blocks(file: BinaryIO, raw: Raw | None = None) -> Iterator[tuple[int, Float32[np.ndarray, " block"]]]:
+def blocks(
+    file: BinaryIO | io.BufferedIOBase, raw: Raw | None = None
+) -> Iterator[tuple[int, Float32[np.ndarray, " _"]]]:
     """What arrives: the rate in Hz, which is always the same, with each block of samples, the mean of all channels.
 
     Args:
@@ -86,7 +89,7 @@ def blocks(file: BinaryIO, raw: Raw | None = None) -> Iterator[tuple[int, Float3
             if not np.isfinite(samples).all():
                 raise BrokenStream(f"the stream holds samples that are NaN or infinite, within {done} bytes of sound")
             yield layout.rate, audio.mono(samples)
-    if length is not None and done < min(length, _UNKNOWN):
+    if length is not None and done < length < _UNKNOWN:
         raise BrokenStream(f"the stream ends after {done} bytes of sound, its header claims {length}")
     if held:
         raise BrokenStream(f"the stream ends after {done} bytes of sound, inside of a sample, which has {frame}")
@@ -94,7 +97,7 @@ def blocks(file: BinaryIO, raw: Raw | None = None) -> Iterator[tuple[int, Float3
         raise BrokenStream("the stream holds no samples")
 
 
-def _read_some(file: BinaryIO, size: int) -> bytes:
+def _read_some(file: BinaryIO | io.BufferedIOBase, size: int) -> bytes:
     """What is there, waiting only where nothing is; empty at the end."""
     try:
         read = getattr(file, "read1", file.read)
@@ -103,7 +106,7 @@ def _read_some(file: BinaryIO, size: int) -> bytes:
         raise BrokenStream(f"the stream cannot be read on: {error.strerror}") from error
 
 
-def _exactly(file: BinaryIO, size: int) -> bytes:
+def _exactly(file: BinaryIO | io.BufferedIOBase, size: int) -> bytes:
     parts = []
     while size:
         part = _read_some(file, size)
@@ -114,7 +117,7 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _header(file: BinaryIO) -> tuple[_Layout, int | None]:
+def _header(file: BinaryIO | io.BufferedIOBase) -> tuple[_Layout, int | None]:
     """Reads up to the samples; how they are written, and how many bytes of them there are, None where nobody knows."""
     kind = _exactly(file, 12)
     if kind[:4] not in (b"RIFF", b"RF64") or kind[8:] != b"WAVE":

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
 from hsjax import bench, evaluate, predict, progress, train
 from hsjax.config import ConfigDict
 from hsjax.evaluate import Decided, coverage
-from hsjax.experiment import exports, folder
+from hsjax.experiment import export_scoring, exports, folder
 from hsjax.experiment.context import Context
 from hsjax.experiment.export_source import Source
 from hsjax.export import gate, models
@@ -50,7 +49,7 @@ def judge(context: Context, stage: ConfigDict, name: str, source: Source, files:
     """
     directory = files[0].parent
     windows = _windows(context, source, context.split(stage.protocol, stage.fold).test)
-    recordings = _test_recordings(context, source.reference)
+    recordings = export_scoring.tested(context, stage, source.reference)
     checks, profiles = [], {}
     with (
         isolated.Isolated(seconds=_SECONDS) as apart,
@@ -82,22 +81,6 @@ def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
     return _Windows(context.examples.samples[test], normalised, logits, emulated, taps)
 
 
-def _test_recordings(context: Context, reference: Predictions) -> list[pathlib.Path]:
-    """The recordings of the test part as audio files; rendered ones are written, in float, as they are."""
-    by_id = {recording.id: recording for recording in context.dataset.recordings}
-    found = []
-    for name in reference.recording:
-        recording = by_id[str(name)]
-        path = recording.path or context.workdir / "recordings" / f"{recording.id}.wav"
-        if recording.path is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
-            partial.replace(path)
-        found.append(path)
-    return found
-
-
 def _checks(
     apart: isolated.Isolated,
     context: Context,
@@ -105,7 +88,7 @@ def _checks(
     source: Source,
     file: pathlib.Path,
     windows: _Windows,
-    recordings: list[pathlib.Path],
+    recordings: list[export_scoring.Tested],
     advance: Callable[[int], None],
 ) -> Iterator[gate.Check]:
     """All checks of a file, and where one failed the layer to look at."""
@@ -117,7 +100,7 @@ def _checks(
         limit = stage.emulation_agreement
         found.append(apart.call(gate.emulation, file, inputs, windows.emulated, limit, context.dataset.classes))
     yield from found
-    predictions = _score(apart, file, described, recordings, source.reference, advance)
+    predictions = export_scoring.score(apart, file, described, recordings, source.reference, advance)
     folder.save_predictions(exports.predictions_path(file), predictions)
     compared = list(_compare(context, stage, source, file, described, predictions))
     yield from compared
@@ -125,24 +108,6 @@ def _checks(
         beside = models.reference(file.parent, described.variant, described.input)
         few = inputs[: gate.EXAMPLES]
         yield apart.call(gate.locate, file, described.variant, few, beside, windows.taps)
-
-
-def _score(
-    apart: isolated.Isolated,
-    file: pathlib.Path,
-    described: Sidecar,
-    recordings: list[pathlib.Path],
-    like: Predictions,
-    advance: Callable[[int], None],
-) -> Predictions:
-    """Predictions of an exported file from audio files through `predict`: decoding, resampling, aggregation and all."""
-    rows = []
-    for path in recordings:
-        probabilities = apart.call(predict.of_file, file, 1, path).probabilities
-        rows.append([probabilities[label] for label in like.classes])
-        advance(1)
-    key = dataclasses.replace(like.key, variant=str(described.variant), input=str(described.input))
-    return dataclasses.replace(like, key=key, probabilities=np.array(rows, np.float32))
 
 
 def _compare(
@@ -154,14 +119,16 @@ def _compare(
     predictions: Predictions,
 ) -> Iterator[gate.Check]:
     """Whether a file decides as its network does, and loses nothing that matters."""
-    classes = [_decided(one, described) for one in (source.reference, predictions)]
+    expected = source.expected(described.variant)
+    classes = [_decided(one, described) for one in (expected, predictions)]
     yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels)
+    ranked, network = (_of_classes_there(one, context.positive) for one in (predictions, expected))
     ours, theirs = (
-        evaluate.selection(p.probabilities, p.label, context.positive)["auroc"] for p in (predictions, source.reference)
+        evaluate.selection(one.probabilities, one.label, context.positive)["auroc"] for one in (ranked, network)
     )
     paired = evaluate.difference(
-        [Decided(predictions, source.threshold)],
-        [Decided(source.reference, source.threshold)],
+        [Decided(ranked, source.threshold)],
+        [Decided(network, source.threshold)],
         source.key.stage,
         positive=context.positive,
         resamples=context.config.evaluate.bootstrap,
@@ -170,9 +137,25 @@ def _compare(
     # Of the file minus its network: the lower end of the interval is the largest drop it leaves possible.
     low = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
     bound = None if low is None else max(0.0, -low)
-    groups = min(coverage.groups_by_class(predictions.label, predictions.group, predictions.classes).values())
+    groups = min(coverage.groups_by_class(ranked.label, ranked.group, ranked.classes).values())
     few = groups if groups < coverage.ENOUGH_GROUPS else None
     yield from gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop, bound=bound, few=few)
+
+
+def _of_classes_there(predictions: Predictions, positive: int | None) -> Predictions:
+    """Without the classes of which the test part has none, where all are ranked: each against the rest, and the mean.
+
+    Of no beat of a class nothing can be ranked, and the mean over all classes would have no value.
+    """
+    if positive is not None:
+        return predictions
+    there = np.unique(predictions.label)
+    return dataclasses.replace(
+        predictions,
+        classes=tuple(predictions.classes[index] for index in there),
+        label=np.searchsorted(there, predictions.label).astype(np.int32),
+        probabilities=predictions.probabilities[:, there],
+    )
 
 
 def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from hsjax import evaluate, features, models
+from hsjax import evaluate, features, models, train
 from hsjax.config import ConfigDict
 from hsjax.experiment import exports, folder, train_stage
 from hsjax.experiment.context import Context
@@ -31,8 +31,9 @@ class Source:
       in_float: the same without rounding of activations; its weights are what files of integers have of them.
       front_end: with what was fitted for it.
       state: that.
-      threshold: per recording, from validation; None with more than two classes.
-      reference: its own test predictions per recording.
+      threshold: per unit of `reference`, from validation; None with more than two classes.
+      reference: its own test predictions, per recording, or per beat where only beats have labels.
+      reference_in_float: those of `in_float`.
     """
 
     key: RunKey
@@ -43,6 +44,11 @@ class Source:
     state: features.FeatureState
     threshold: float | None
     reference: Predictions
+    reference_in_float: Predictions
+
+    def expected(self, variant: Variant) -> Predictions:
+        """What a file of some form should predict of the test part."""
+        return self.reference if variant in self.trained else self.reference_in_float
 
     @property
     def quantised(self) -> bool:
@@ -78,27 +84,33 @@ def source(context: Context, stage: ConfigDict, name: str) -> Source:
     variables, state = train_stage.load(context, training)
     path = context.trained(training).path
     validation, test = (
-        evaluate.recordings(folder.load_predictions(train_stage.predictions_path(path, split)))
-        for split in ("validation", "test")
+        folder.load_predictions(train_stage.predictions_path(path, split)) for split in ("validation", "test")
     )
+    if context.labelled:
+        validation, test = evaluate.recordings(validation), evaluate.recordings(test)
     threshold = None
     if context.positive is not None:
         threshold = evaluate.choose(validation.probabilities[:, context.positive], validation.label == context.positive)
     network = context.network(name, models.Form.PLAIN)
-    in_float = network, variables
+    in_float, test_in_float = (network, variables), test
     if isinstance(network.module.execution.quantiser, FakeQuant):
         held = quantised.on_grid(network, variables, context.one_input.shape)
         in_float = quantised.without(network), held
-    return Source(test.key, network, variables, in_float, context.front_end, state, threshold, test)
+        index = context.split(stage.protocol, stage.fold).test
+        logits = train.logits(*in_float, context.inputs(stage.protocol, stage.fold).of(index))
+        test_in_float = train_stage.segment_predictions(context, test.key, index, logits)
+        if context.labelled:
+            test_in_float = evaluate.recordings(test_in_float)
+    return Source(test.key, network, variables, in_float, context.front_end, state, threshold, test, test_in_float)
 
 
 def calibration(context: Context, stage: ConfigDict) -> Float[np.ndarray, "n coeffs frames"]:
     """Features of the training windows that fix the ranges of activations."""
-    train = context.split(stage.protocol, stage.fold).train
-    recordings = [context.dataset.recordings[index] for index in context.examples.recording[train]]
+    index = context.split(stage.protocol, stage.fold).train
+    recordings = [context.dataset.recordings[index] for index in context.examples.recording[index]]
     group = np.array([recording.group or recording.id for recording in recordings])
-    chosen = calibration_examples(context.examples.label[train], group, stage.calibration, stage.seed)
-    return context.inputs(stage.protocol, stage.fold).on_host(train[chosen])
+    chosen = calibration_examples(context.examples.label[index], group, stage.calibration, stage.seed)
+    return context.inputs(stage.protocol, stage.fold).on_host(index[chosen])
 
 
 def calibration_examples(

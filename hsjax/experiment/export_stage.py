@@ -5,13 +5,13 @@ import importlib.util
 import pathlib
 
 from hsjax import prepare, progress
-from hsjax.config import ConfigDict, choice
+from hsjax.config import ConfigDict, Cut, choice
 from hsjax.experiment import export_gate, export_source, exports
 from hsjax.experiment.context import Context
 from hsjax.experiment.export_source import Source
 from hsjax.export import models as exported
 from hsjax.micro import front_end_file
-from hsjax.runtime import Aggregation, Description, Variant, quiet
+from hsjax.runtime import Aggregation, BeatCut, Description, Variant, quiet
 from hsjax.types import UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
@@ -94,7 +94,16 @@ def _description(context: Context, source: Source) -> Description:
         window=window,
         hop=hop,
         versions=versions,
+        beats=_beat_cut(context.config),
     )
+
+
+def _beat_cut(config: ConfigDict) -> BeatCut | None:
+    """How `predict` has to cut ECGs; None where sounds are cut into windows."""
+    if choice(Cut, config.prepare.cut, "prepare.cut") is not Cut.BEATS:
+        return None
+    lead = config.data.mitdb.lead  # of the one dataset whose recordings have beats
+    return BeatCut((lead,) if isinstance(lead, str) else tuple(lead))
 
 
 def _front_end_file(context: Context, source: Source) -> front_end_file.FrontEndFile:

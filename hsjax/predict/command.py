@@ -101,7 +101,7 @@ def _stream(apart: isolated.Isolated, flags: argparse.Namespace, described: Side
     return False
 
 
-def _blocks(flags: argparse.Namespace) -> Iterator[tuple[int, Float[np.ndarray, " block"]]]:
+def _blocks(flags: argparse.Namespace) -> Iterator[tuple[int, Float[np.ndarray, " _"]]]:
     """The samples of a stream: what a pipe brings, or of a file, which may be of any kind."""
     raw = pipe.Raw(pipe.Encoding(flags.raw), flags.sample_rate, flags.channels) if flags.raw else None
     if flags.stream == _STANDARD_INPUT:
@@ -186,7 +186,7 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--hop", type=float, metavar="SECONDS", help="between two windows of a stream (default: the model's)")
     add("--raw", choices=[str(one) for one in pipe.Encoding], help="the stream has no header and is encoded so")
     add("--channels", type=int, default=1, help="of raw samples (default: %(default)s)")
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_intermixed_args(arguments)  # flags may stand between the model and its files
     problem = _problem(flags)
     if problem:
         parser.error(problem)

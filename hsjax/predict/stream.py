@@ -45,8 +45,8 @@ class Event:
 
 
 def resampled(
-    blocks: Iterable[tuple[int, Float[np.ndarray, " block"]]], to_rate: int
-) -> Iterator[Float32[np.ndarray, " piece"]]:
+    blocks: Iterable[tuple[int, Float[np.ndarray, " _"]]], to_rate: int
+) -> Iterator[Float32[np.ndarray, " _"]]:
     """A stream at another rate: what `audio.resample` makes of the whole, piece by piece.
 
     Args:
@@ -69,7 +69,7 @@ def resampled(
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def windows(pieces: Iterable[Float32[np.ndarray, " piece"]], window: int, hop: int) -> Iterator[Window]:
+def windows(pieces: Iterable[Float32[np.ndarray, " _"]], window: int, hop: int) -> Iterator[Window]:
     """The windows of a stream as soon as they are whole; the same that `audio.windows` cuts of all of it.
 
     What is left at the end makes one more window, flush with the end, if it is at least half a window long, and none
