@@ -23,6 +23,8 @@ from hsjax.types import UserError
 _COMMAND = "python -m hsjax.launch --config=configs/compression.py"
 _INT8 = {"weights": 8}
 _INT4 = {"weights": 4, "ranges": "learned"}
+_EMBEDDED = ("student", "int8", "pruned-clustered-int8", "narrow-mixed-kd", "low-rank-int8-kd")
+"""What is exported of the embedded form, which shows that all goes together and nothing else."""
 
 
 def get_config(variant: str = ""):
@@ -80,7 +82,8 @@ def get_config(variant: str = ""):
     }
     config.stages = stages
     config.stages.export = base_config.export_stage(
-        models=tuple(stages), variants=("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-static")
+        models=tuple(stages) if variant else _EMBEDDED,
+        variants=("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-static"),
     )
     config.stages.report = base_config.report_stage()
     config.pipeline = (*stages, "export", "report")

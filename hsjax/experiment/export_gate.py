@@ -165,8 +165,15 @@ def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:
 
 
 def _profile(file: pathlib.Path, threads: int) -> dict[str, float | int | str | None]:
-    """Size, latency and memory of a file; of integers in TFLite also the latency with the kernels LiteRT chooses."""
-    profile = dataclasses.asdict(bench.measure(file, threads)) | {"model": file.name, exports.AUTO_KERNELS: None}
+    """Size, latency, memory, multiply-accumulates of a file; of integers in TFLite also with LiteRT's own kernels."""
+    found = bench.profile(file, threads=(threads,))
+    profile = dataclasses.asdict(found.measurements[0]) | {
+        "model": file.name,
+        "zipped_bytes": found.zipped_bytes,
+        "arena_bytes": found.arena.total if found.arena else None,
+        "macs": found.count.total,
+        exports.AUTO_KERNELS: None,
+    }
     if file.name.startswith(_CHOOSES_AMX):
         profile[exports.AUTO_KERNELS] = bench.measure(file, threads, kernels=Kernels.AUTO).median_microseconds
     return profile

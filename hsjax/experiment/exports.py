@@ -16,9 +16,12 @@ from hsjax.types import Predictions, ResultRow
 GATE, PROFILE = "gate.json", "profile.json"
 # Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
 AUTO_KERNELS = "median_microseconds_auto_kernels"
-# Of a `bench.Measurement`: figures that go into results.csv, and whether they differ from run to run.
+# Of a `bench.Profile`: figures that go into results.csv, and whether they differ from run to run.
 _COSTS = {
     "bytes": 0,
+    "zipped_bytes": 0,
+    "arena_bytes": 0,
+    "macs": 0,
     "median_microseconds": 1,
     AUTO_KERNELS: 1,
     "p5_microseconds": 1,

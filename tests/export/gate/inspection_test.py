@@ -80,9 +80,11 @@ def test_a_fixed_batch_fails(tmp_path, rng):
     assert passes(gate.inspect(path, x, np.abs(x))) == [True, True, False, True]
 
 
-def test_too_few_examples_to_compare_batches_fail(exported):
+@pytest.mark.parametrize(("count", "passed"), [(3, True), (0, False)])
+def test_of_few_examples_batches_are_made_all_the_same_and_of_none_they_fail(exported, count, passed):
     path = exported.paths["onnx-float32-features.onnx"]
-    assert passes(gate.inspect(path, exported.features[:15], exported.logits[:15])) == [True, True, False, True]
+    found = gate.inspect(path, exported.features[:count], exported.logits[:count])
+    assert passes(found) == [True, True, passed, passed]
 
 
 def test_a_file_that_the_checker_refuses_fails(tmp_path, rng):
