@@ -34,6 +34,9 @@ _CHUNK_SAMPLES, _CHUNK_WINDOWS = 2**21, 256
 
 _NOTHING = np.zeros(0, np.float32)
 
+# Of the band-pass filter, whose response is cut at 1e-6 of its sum.
+_CUT = 5e-6
+
 
 class FeatureState(NamedTuple):
     """What was fitted on training windows: arrays, so that it can be stored as it stands.
@@ -194,7 +197,7 @@ _Compute = Callable[[Array, Backend, Bands | None], Array]
 
 def _conditioned(config: ml_collections.ConfigDict, sample_rate: int) -> Callable[[Array], Array]:
     band = butterworth_fir(config.band.order, config.band.low, config.band.high, sample_rate)
-    return lambda samples: unit_rms(fir_filter(remove_mean(samples), band))
+    return lambda samples: unit_rms(fir_filter(remove_mean(samples), band, tolerance=_CUT))
 
 
 def _short_time(config: ml_collections.ConfigDict) -> dict[str, Any]:

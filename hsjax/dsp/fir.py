@@ -90,30 +90,41 @@ def _band(
 
 
 def fir_filter(
-    samples: Shaped[Array, "*batch time"], taps: Float[np.ndarray, " taps"], block: int = 64
+    samples: Shaped[Array, "*batch time"],
+    taps: Float[np.ndarray, " taps"],
+    block: int = 64,
+    tolerance: float | int = 0.0,
 ) -> Float[Array, "*batch time"]:
     """Causal convolution with zero initial state: `scipy.signal.lfilter(taps, 1, samples)`.
 
     Computed block by block as one matrix product with a Toeplitz matrix: `block + taps` multiplications per sample,
     but at the speed of matrix products, which no runtime does badly (a convolution with one channel and 500 taps
-    is slow in all of them). A sample that is not finite makes the outputs that it is multiplied into not finite, up to
-    `block - 1` earlier ones and as many late ones included.
+    is slow in all of them). Through n numbers alone a recursion of order n depends on its past: the part of the matrix
+    that meets earlier blocks has rank n, but for where the response was cut, and becomes a product of two thin ones. For
+    a band-pass of order 3 at 2 kHz that leaves a quarter of the multiplications and of the constants.
+
+    A sample that is not finite makes the outputs that it is multiplied into not finite, up to `block - 1` earlier ones
+    and as many late ones included.
 
     Args:
       samples: `(..., time)`.
       taps: `(taps,)`, host array.
       block: samples computed together.
+      tolerance: singular values of that part, relative to the largest, that may be dropped; as many times the largest
+        sample as the output may be wrong, about. 0 for none.
 
     Returns:
       `(..., time)`.
 
     Raises:
-      ValueError: no samples, no taps, or a block that is not positive.
+      ValueError: no samples, no taps, a block that is not positive or a negative tolerance.
     """
     samples = floating(samples)
     time = samples.shape[-1]
-    if time == 0 or len(taps) == 0 or block < 1:
-        raise ValueError(f"want samples, taps and a block, got {time}, {len(taps)} and {block}")
+    if time == 0 or len(taps) == 0 or block < 1 or tolerance < 0:
+        raise ValueError(
+            f"want samples, taps, a block and a tolerance from 0 on, got {time}, {len(taps)}, {block} and {tolerance}"
+        )
     blocks = -(-time // block)
     history = -(-(len(taps) - 1) // block)
     lag = history * block + np.arange(block)[None, :] - np.arange((history + 1) * block)[:, None]
@@ -122,7 +133,34 @@ def fir_filter(
     batch = samples.shape[:-1]
     padded = jnp.pad(samples, [(0, 0)] * len(batch) + [(history * block, blocks * block - time)])
     rows = padded.reshape(*batch, history + blocks, block)
-    context = jnp.concatenate([rows[..., k : k + blocks, :] for k in range(history + 1)], axis=-1)
-    kernel = jnp.asarray(toeplitz, samples.dtype)
-    filtered = jnp.matmul(context, kernel, precision=jax.lax.Precision.HIGHEST)
+    factors = _thin(toeplitz[: history * block], tolerance)
+    if factors is None:
+        context = jnp.concatenate([rows[..., k : k + blocks, :] for k in range(history + 1)], axis=-1)
+        filtered = _product(context, toeplitz)
+    else:
+        left, right = factors
+        rank = left.shape[1]
+        # Of each block what it leaves to the first, second, ... block behind it, in one product.
+        leaves = left.reshape(history, block, rank).swapaxes(0, 1).reshape(block, history * rank)
+        left_behind = _product(rows, leaves)
+        past = sum(left_behind[..., k : k + blocks, k * rank : (k + 1) * rank] for k in range(history))
+        filtered = _product(rows[..., history:, :], toeplitz[history * block :]) + _product(past, right)
     return filtered.reshape(*batch, blocks * block)[..., :time]
+
+
+def _product(left: Float[Array, "*batch rows inner"], right: Float[np.ndarray, "inner columns"]) -> Array:
+    return jnp.matmul(left, jnp.asarray(right, left.dtype), precision=jax.lax.Precision.HIGHEST)
+
+
+def _thin(
+    matrix: Float[np.ndarray, "rows columns"], tolerance: float | int
+) -> tuple[Float[np.ndarray, "rows rank"], Float[np.ndarray, "rank columns"]] | None:
+    """Two matrices whose product it is; None where they would not be thin."""
+    if tolerance == 0 or not matrix.size:
+        return None
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    rank = max(1, int(np.sum(values > tolerance * values[0])))
+    if 4 * rank > matrix.shape[1]:
+        return None
+    scale = np.sqrt(values[:rank])
+    return left[:, :rank] * scale, scale[:, None] * right[:rank]

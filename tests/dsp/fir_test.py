@@ -5,6 +5,7 @@ import pytest
 import scipy.signal
 
 from hsjax.dsp.fir import butterworth_fir, fir_filter, linear_phase_fir
+from hsjax.models.summary import equation_macs
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,25 @@ def test_is_scipy_s_lfilter(quick, rng, exact):
 def test_nothing_to_filter_is_refused():
     with pytest.raises(ValueError, match="want samples"):
         fir_filter(jnp.zeros((2, 0)), np.ones(3))
+    with pytest.raises(ValueError, match="tolerance from 0 on"):
+        fir_filter(jnp.zeros((2, 5)), np.ones(3), tolerance=-1e-3)
+
+
+@pytest.mark.parametrize(("low", "high", "rate"), [(20, 400, 2000), (20, 400, 1000), (None, 300, 4000)])
+def test_a_recursion_s_past_in_few_numbers_filters_as_scipy_s(rng, low, high, rate):
+    taps = butterworth_fir(3, low, high, rate)
+    samples = rng.standard_normal((2, 1999)).astype(np.float32)
+    want = scipy.signal.lfilter(taps, 1, samples.astype(np.float64))
+
+    def products(tolerance):
+        jaxpr = jax.make_jaxpr(lambda x: fir_filter(x, taps, tolerance=tolerance))(samples)
+        counts = [equation_macs(equation) for equation in jaxpr.jaxpr.eqns]
+        return sum(counts)
+
+    got = jax.jit(lambda x: fir_filter(x, taps, tolerance=5e-6))(samples)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    assert products(5e-6) < (products(0) / 2 if low else products(0))
+    # Nothing of few numbers: as it is.
+    noise = rng.standard_normal(300)
+    got = jax.jit(lambda x: fir_filter(x, noise, tolerance=5e-6))(samples)
+    np.testing.assert_allclose(got, scipy.signal.lfilter(noise, 1, samples.astype(np.float64)), atol=1e-4)
