@@ -16,6 +16,7 @@ from hsjax.micro import MicroSession, reference
 from hsjax.micro.design import design
 from hsjax.micro.front_end_file import FrontEndFile
 from hsjax.micro.generate import generate
+from hsjax.models import Form
 from hsjax.predict import Predictor
 from tests import real_windows
 from tests.micro import compiled
@@ -60,7 +61,7 @@ def student(real_root, tmp_path_factory) -> Student:
     def features_of(windows):
         return features.extract(functools.partial(front_end.apply, state), windows / np.float32(32768))
 
-    fast, plain = (models.build("song-student", num_classes=2, form=form) for form in models.Form)
+    fast, plain = (models.build("song-student", num_classes=2, form=form) for form in (Form.FAST, Form.PLAIN))
     inputs = features_of(known)
     variables = real_windows.train(fast, fast.init(jax.random.key(0), inputs[:1]), inputs, label, _STEPS, 1e-3)
 
@@ -87,7 +88,12 @@ def test_single_precision(student):
     single, largest = student.code.single(student.windows), np.abs(exact).max()
     assert np.abs(single - exact).max() < 5e-5 * largest
     assert np.abs(single - student.features).max() < 1e-4 * largest + np.abs(student.features - exact).max()
-    assert np.quantile(np.abs(single - student.features), 0.999) < 1e-5 * largest
+    ours, theirs, apart = (
+        np.quantile(np.abs(one - other), 0.999)
+        for one, other in ((single, exact), (student.features, exact), (single, student.features))
+    )
+    assert ours < 1.5 * theirs  # C is as exact as JAX, whose features are 1e-5 of the largest away from float64's
+    assert apart < 2e-5 * largest
 
 
 def test_integers(student):
