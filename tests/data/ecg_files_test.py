@@ -119,5 +119,5 @@ def test_samples_are_those_of_wfdb(real_root, tmp_path):
         found = ecg_files.read(path, ("MLII",))
         np.testing.assert_array_equal(found.samples, want.samples)
     shutil.copy(real_root / mitdb.FOLDER / "100.hea", tmp_path)
-    with pytest.raises(UserError, match="100.dat: does not exist"):
+    with pytest.raises(UserError, match=r"100.dat: does not exist"):
         ecg_files.read(tmp_path / "100", ("MLII",))

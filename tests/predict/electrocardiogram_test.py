@@ -30,11 +30,7 @@ def ecg(rate: int) -> np.ndarray:
 
 def area(windows):
     """Logits (n, 2) that say wide where a window has much in it."""
-    total = (
-        np.abs(windows).sum(axis=1, keepdims=True)
-        if isinstance(windows, np.ndarray)
-        else abs(windows).sum(axis=1, keepdims=True)
-    )
+    total = abs(windows).sum(axis=1, keepdims=True)
     return (total - 75.0) * np.array([[-0.1, 0.1]], np.float32)
 
 
@@ -114,7 +110,7 @@ def test_at_another_rate(model):
         np.testing.assert_allclose([beat.time for beat in other.beats], BEATS, atol=0.008)
 
 
-def test_what_is_refused(model, folder):
+def test_what_is_refused(model):
     path = model.with_name("flat.csv")
     write_table(path, np.ones(1000), RATE)
     predictor = predict.Predictor(model)

@@ -236,3 +236,19 @@ def test_kernels_are_passed_on(folder):
     samples = tone(1, RATE, 0.6).astype(np.float32)
     for kernels in runtime.Kernels:
         assert predict.Predictor(folder / MODELS[1], kernels=kernels).samples(samples, RATE).label == "loud"
+
+
+def test_import_and_start_take_half_a_second(folder):
+    """Of a core, not of the clock, which tells more of what else the machine does; the best of three."""
+    code = f"""
+import pathlib, resource
+from hsjax import predict
+from hsjax.runtime import isolated
+with isolated.Isolated() as apart:
+    apart.call(predict.load, pathlib.Path({str(folder / MODELS[1])!r}), 1)
+both = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+print(sum(usage.ru_utime + usage.ru_stime for usage in both))
+"""
+    command = [sys.executable, "-c", code]
+    seconds = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
+    assert min(seconds) <= 0.5

@@ -1,10 +1,11 @@
+import dataclasses
 import hashlib
 import json
 import pathlib
 
 import pytest
 
-from hsjax.runtime import Aggregation, Description, Input, Variant, sidecar
+from hsjax.runtime import Aggregation, BeatCut, Description, Input, Variant, sidecar
 from hsjax.types import UserError
 
 DESCRIPTION = Description(
@@ -41,7 +42,7 @@ def content(model: pathlib.Path) -> dict:
 
 def test_written_as_plain_json(model):
     assert content(model) == {
-        "format": 1,
+        "format": 2,
         "model": "tflite-int8-features.tflite",
         "sha256": hashlib.sha256(b"a model").hexdigest(),
         "bytes": 7,
@@ -62,6 +63,7 @@ def test_written_as_plain_json(model):
         "front_end": {"file": "front-end.tflite", "sha256": hashlib.sha256(b"a front end").hexdigest()},
         "output": "logits",
         "versions": {"jax": "0.10.2"},
+        "beats": None,
     }
 
 
@@ -103,7 +105,10 @@ def test_broken_json_is_found_out(model, text):
 
 
 BAD = [
-    ("format", 2),
+    ("format", 3),
+    ("beats", {}),
+    ("beats", {"leads": [], "normalisation": "record-z-score", "neighbours": "zero-beyond-half-rr"}),
+    ("beats", {"leads": ["II"], "normalisation": "none", "neighbours": "zero-beyond-half-rr"}),
     ("stage", ""),
     ("protocol", None),
     ("seed", "0"),
@@ -149,7 +154,7 @@ def test_every_field_has_a_bad_example():
     assert {name for name, _ in BAD} == set(sidecar._RULES)
 
 
-@pytest.mark.parametrize("name", ["labels", "front_end", "format"])
+@pytest.mark.parametrize("name", ["labels", "front_end", "format", "beats"])
 def test_missing_fields_are_named(model, name):
     fields = content(model)
     del fields[name]
@@ -164,6 +169,29 @@ def test_unknown_fields_and_other_types_are_refused(model):
         sidecar.read(model)
     model.with_suffix(".json").write_text("[]")
     with pytest.raises(UserError, match="not a JSON object"):
+        sidecar.read(model)
+
+
+def test_how_beats_are_cut_is_read_back(model):
+    cut = BeatCut(("MLII", "II"))
+    described = dataclasses.replace(sidecar.read(model), beats=cut)
+    sidecar.write(model.parent, described)
+    beats = {"leads": ["MLII", "II"], "normalisation": "record-z-score", "neighbours": "zero-beyond-half-rr"}
+    assert content(model)["beats"] == beats
+    assert sidecar.read(model) == described
+    model.with_suffix(".json").write_text(json.dumps(content(model) | {"window": 5001}))
+    with pytest.raises(UserError, match="window has to be even around a beat, not 5001"):
+        sidecar.read(model)
+
+
+def test_format_1_had_windows_alone(model):
+    """What was exported before there were beats goes on being read, with that meaning."""
+    fields = content(model) | {"format": 1}
+    del fields["beats"]
+    model.with_suffix(".json").write_text(json.dumps(fields))
+    assert sidecar.read(model).beats is None
+    model.with_suffix(".json").write_text(json.dumps(fields | {"beats": None}))
+    with pytest.raises(UserError, match="it has format 1, this version reads format 2 and older ones"):
         sidecar.read(model)
 
 
