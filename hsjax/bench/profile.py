@@ -30,7 +30,7 @@ class Profile:
       count: multiply-accumulates of one example.
       arena: TFLite Micro's memory; None where it does not run there.
       no_arena: why not; empty where it does.
-      seconds: from one example to the next: the sidecar's hop, or 1 s for a file without sidecar.
+      seconds: from one example to the next: the sidecar's hop, or 1 s for heart beats and for files without sidecar.
       fits: for each kind of device whether the file fits; by the memory of the first measurement.
     """
 
@@ -105,4 +105,6 @@ def _seconds(model: pathlib.Path) -> float:
     if not sidecar.path_of(model).is_file():
         return _SECONDS
     described = sidecar.read(model)
+    if described.beats is not None:  # about one a second
+        return _SECONDS
     return described.hop / described.sample_rate

@@ -92,7 +92,8 @@ def _blocks(path: pathlib.Path, file: soundfile.SoundFile, limit: int) -> Iterat
     lacking = _lacking_bytes(path)
     if lacking:
         raise UnreadableAudio(path, f"truncated: {lacking} bytes of sound fewer than its header claims")
-    block_frames, frames = max(1, _BLOCK_SAMPLES // file.channels), 0
+    # No more than there is, and one to see the end: the system clears memory before it hands it out.
+    block_frames, frames = max(1, min(_BLOCK_SAMPLES // file.channels, claimed + 1)), 0
     while True:
         block = file.read(block_frames, dtype="float32", always_2d=True)
         if not len(block):

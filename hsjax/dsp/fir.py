@@ -100,8 +100,8 @@ def fir_filter(
     Computed block by block as one matrix product with a Toeplitz matrix: `block + taps` multiplications per sample,
     but at the speed of matrix products, which no runtime does badly (a convolution with one channel and 500 taps
     is slow in all of them). Through n numbers alone a recursion of order n depends on its past: the part of the matrix
-    that meets earlier blocks has rank n, but for where the response was cut, and becomes a product of two thin ones. For
-    a band-pass of order 3 at 2 kHz that leaves a quarter of the multiplications and of the constants.
+    that meets earlier blocks has rank n, but for where the response was cut, and becomes a product of two thin ones.
+    For a band-pass of order 3 at 2 kHz that leaves a quarter of the multiplications and of the constants.
 
     A sample that is not finite makes the outputs that it is multiplied into not finite, up to `block - 1` earlier ones
     and as many late ones included.

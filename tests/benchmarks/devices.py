@@ -29,7 +29,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 # Not this folder, whose coverage.py numba, behind librosa, would take for the package of that name.
-sys.path[0] = str(pathlib.Path(__file__).parent.parent.parent)
+sys.path.pop(0)
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
 
 from tests.benchmarks import device_files, pairing
 from tests.benchmarks.signals import COLUMNS, limit
