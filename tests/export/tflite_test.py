@@ -8,8 +8,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from hsjax import models
 from hsjax.export import tflite
 from hsjax.runtime import litert
+from hsjax.runtime.graph import opened
 from hsjax.types import UserError
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 4, 6)).astype(np.float32)
@@ -103,6 +105,18 @@ def test_an_operator_without_int16_kernel_is_named():
         traced.int16(np.ones((4, 8), np.float32))
 
 
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_names_are_those_of_layers_without_what_all_have_in_common(form):
+    network = models.build("song-student", num_classes=2, form=models.Form.PLAIN)
+    variables = network.init(jax.random.key(0), np.zeros((1, 8, 8), np.float32))
+    traced = tflite.Traced(lambda x: network.apply(variables, x)[0].logits, (1, 8, 8))
+    graph = opened(traced.float32() if form == "float32" else traced.int8(np.ones((2, 8, 8), np.float32)))
+    names = [tensor.name for tensor in graph.subgraph.tensors]
+    assert any(name.startswith(b"SongStudent/conv2/") for name in names)
+    assert not any(b"jit(" in name for name in names)
+    assert len(set(names)) == len(names)
+
+
 def test_a_missing_tensorflow_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UserError, match=r'tensorflow-cpu is not installed: pip install "hsjax\[export\]"'):
@@ -113,6 +127,7 @@ def test_conversion_prints_nothing_and_importing_the_room_imports_no_tensorflow(
     code = """
 import sys
 import numpy as np
+from hsjax import models
 from hsjax.export import tflite
 assert not {"tensorflow", "tf2onnx", "onnx"} & set(sys.modules)
 tflite.int8(lambda x: x @ np.ones((4, 2), np.float32), (1, 4), np.eye(4, dtype=np.float32))

@@ -60,7 +60,7 @@ def test_layers_of_other_names_are_found_by_their_values(rng):
 
 
 def test_names_for_people():
-    name = "max;jit(model)/DSCNN/stem/norm/add;jit(model)/DSCNN/stem/conv/conv_general_dilated"
+    name = "max;DSCNN/stem/norm/add;DSCNN/stem/conv/conv_general_dilated"
     assert layers.short(name) == "DSCNN/stem/conv/conv_general_dilated"
     assert layers.short("network/Identity") == "network/output"
 
