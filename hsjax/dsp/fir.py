@@ -143,7 +143,8 @@ def fir_filter(
         # Of each block what it leaves to the first, second, ... block behind it, in one product.
         leaves = left.reshape(history, block, rank).swapaxes(0, 1).reshape(block, history * rank)
         left_behind = _product(rows, leaves)
-        past = sum(left_behind[..., k : k + blocks, k * rank : (k + 1) * rank] for k in range(history))
+        parts = [left_behind[..., k : k + blocks, k * rank : (k + 1) * rank] for k in range(history)]
+        past = sum(parts[1:], start=parts[0])
         filtered = _product(rows[..., history:, :], toeplitz[history * block :]) + _product(past, right)
     return filtered.reshape(*batch, blocks * block)[..., :time]
 
