@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def content() -> bytes:
 
 
 def describe(folder, **changes):
-    settings = {
+    settings: dict[str, Any] = {
         "labels": ("narrow", "wide"), "positive": None, "threshold": None, "sample_rate": RATE, "window": WINDOW,
         "hop": WINDOW, "beats": BeatCut(("MLII", "II")),
     }  # fmt: skip
@@ -151,6 +152,7 @@ def test_the_command(model):
     files = [path, bare, model.with_name("r1.hea"), model.with_name("none.hea"), model.with_name("r1")]
     code = f"""
 import sys
+from typing import Any
 from hsjax import predict
 code = predict.main({[str(model), "--sample-rate", str(RATE), *map(str, files)]})
 heavy = {{"jax", "flax", "tensorflow", "scipy", "wfdb", "pandas"}} & set(sys.modules)
