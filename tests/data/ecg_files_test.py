@@ -15,13 +15,8 @@ LEADS = np.array([[0.1, -1.5], [0.25, 2.0], [0.5, 0.0], [-0.125, 1.0]])
 def write_record(folder, fmt="212", **changes):
     """As wfdb writes it: V5 and MLII, 200 steps a millivolt."""
     steps = np.rint(200 * np.tile(LEADS, (5, 1)))[:19].astype(int) + 3
-    settings: dict[str, Any] = {
-        "fs": 250,
-        "units": ["mV"] * 2,
-        "sig_name": ["V5", "MLII"],
-        "adc_gain": [200] * 2,
-        "baseline": [3] * 2,
-    }
+    settings: dict[str, Any] = {"fs": 250, "units": ["mV"] * 2, "sig_name": ["V5", "MLII"]}
+    settings |= {"adc_gain": [200] * 2, "baseline": [3] * 2}
     wfdb.wrsamp("r1", d_signal=steps, fmt=[fmt] * 2, write_dir=str(folder), **settings | changes)
     return folder / "r1.hea"
 

@@ -83,6 +83,16 @@ def run(*arguments, sound=b"", **options):
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
 
+def started(command, **options):
+    """A process with pipes to it and from it."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = subprocess.Popen(list(map(str, command)), **pipes, **options)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    return child, child.stdin, child.stdout, child.stderr
+
+
 def wav(samples, rate, subtype="PCM_16", format="WAV"):
     file = io.BytesIO()
     soundfile.write(file, samples, rate, subtype=subtype, format=format)
@@ -117,13 +127,14 @@ def test_an_event_a_window(folder):
 def test_events_come_while_the_stream_goes_on(folder):
     command = [sys.executable, "-m", "hsjax.predict", folder / MODELS[0], "--stream", "-"]
     command += ["--raw", "f32le", "--sample-rate", str(RATE)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    child, stdin, stdout, _ = started(command)
+    with child:
         sound = tone(0.1, RATE, 0.9).astype("<f4").tobytes()
-        child.stdin.write(sound)
-        child.stdin.flush()
-        assert json.loads(child.stdout.readline())["label"] == "loud"
+        stdin.write(sound)
+        stdin.flush()
+        assert json.loads(stdout.readline())["label"] == "loud"
         assert child.poll() is None
-        child.stdin.close()
+        stdin.close()
         assert child.wait() == 0
 
 
@@ -166,14 +177,14 @@ def any_left(group: int) -> bool:
 def test_a_signal_ends_it_and_all_it_has_started(folder, number):
     command = [sys.executable, "-m", "hsjax.predict", folder / MODELS[0], "--stream", "-"]
     command += ["--raw", "f32le", "--sample-rate", str(RATE)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as child:
-        child.stdin.write(tone(0.1, RATE, 0.9).astype("<f4").tobytes())
-        child.stdin.flush()
-        child.stdout.readline()
+    child, stdin, stdout, stderr = started(command, start_new_session=True)
+    with child:
+        stdin.write(tone(0.1, RATE, 0.9).astype("<f4").tobytes())
+        stdin.flush()
+        stdout.readline()
         os.killpg(child.pid, number)
         assert child.wait(20) == 128 + number
-        assert child.stderr.read() == b""
+        assert stderr.read() == b""
         assert not any_left(child.pid)
 
 
@@ -195,15 +206,14 @@ code = predict.main([{str(folder / MODELS[0])!r}, "--stream", "-", "--hop", "20"
 both = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(code, *both, file=sys.stderr)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    child, stdin, stdout, stderr = started([sys.executable, "-c", program])
+    with child:
         second = np.rint(tone(1, 8000, 0.9) * 32767).astype("<i2").tobytes()
         for _ in range(seconds):
-            child.stdin.write(second)
-        child.stdin.close()
-        assert len(child.stdout.readlines()) >= seconds // 20
-        code, *both = map(int, child.stderr.read().split())
+            stdin.write(second)
+        stdin.close()
+        assert len(stdout.readlines()) >= seconds // 20
+        code, *both = map(int, stderr.read().split())
     assert code == 0
     return 1024 * sum(both)
 
