@@ -52,7 +52,8 @@ def _append(whole: Graph, part: Graph) -> None:
     buffers, tensors = len(whole.model.buffers), len(whole.subgraph.tensors)
     for graph, prefix in ((whole, _FRONT_END), (part, _NETWORK)):
         for tensor in graph.subgraph.tensors:
-            tensor.name = prefix.encode() + tensor.name
+            # Of operators that were fused, each is named.
+            tensor.name = b";".join(prefix.encode() + name for name in tensor.name.split(b";"))
     whole.model.buffers.extend(part.model.buffers)
     for tensor in part.subgraph.tensors:
         tensor.buffer += buffers if tensor.buffer else 0  # the first one is everybody's empty one
