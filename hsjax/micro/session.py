@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from hsjax import runtime
-from hsjax.runtime import quiet
 from hsjax.runtime.litert import Quantisation
 from hsjax.runtime.session import Session
 from hsjax.types import UserError
@@ -71,13 +70,13 @@ class MicroSession(Session):
         """
         library = _library()
         runtime.load(path)  # TFLite Micro believes whatever a file says of itself, LiteRT checks it
+        said: Callable[[], str] = str
         try:
-            with quiet.native_stderr():
+            with _native_stderr_text() as said:
                 self._interpreter = library.Interpreter.from_file(str(path), arena_size=arena_bytes)
         except RuntimeError as error:
-            raise UserError(
-                f"{path} cannot be run by TFLite Micro in {arena_bytes} bytes, see above: {error}"
-            ) from error
+            why = " ".join(said().split()) or str(error)
+            raise UserError(f"{path} cannot be run by TFLite Micro in {arena_bytes} bytes: {why}") from error
         source, target = self._interpreter.get_input_details(0), self._interpreter.get_output_details(0)
         self.input_quantisation = _quantisation(source, path)
         self.output_quantisation = _quantisation(target, path)
