@@ -31,6 +31,9 @@ AGREEMENT = "class agreement"
 EMULATION = "agreement of windows with the emulation in training"
 """Name of that check of files with trained ranges."""
 
+_ONE_MAY_DIFFER = 20
+"""Units from which on one may."""
+
 _MOST_CLASSES = 6
 """Of which all exchanges are tried: 6! are 720."""
 
@@ -74,6 +77,9 @@ def agreement(
 ) -> Check:
     """Part of the units (recordings) for which a file predicts the same class as JAX.
 
+    One unit that lies on the threshold says nothing: of 20 or more, where one alone is more than `limit` leaves out, one
+    may differ.
+
     Args:
       model: name of the file.
       reference: class predicted by JAX.
@@ -84,9 +90,12 @@ def agreement(
     equal, total = int((reference == measured).sum()), len(reference)
     value = equal / total if total else np.nan
     detail = f"{equal} of {total}"
-    if not value >= limit and classes:
+    passed = value >= limit or (total >= _ONE_MAY_DIFFER and total - equal == 1)
+    if passed and value < limit:
+        detail += "; of so few, one may differ"
+    if not passed and classes:
         detail += _exchanged(reference, measured, limit, classes)
-    return Check(model, AGREEMENT, value, limit, value >= limit, detail)
+    return Check(model, AGREEMENT, value, limit, passed, detail)
 
 
 def _exchanged(reference: np.ndarray, measured: np.ndarray, limit: float, classes: tuple[str, ...]) -> str:

@@ -28,6 +28,18 @@ def test_agreement_is_a_part_of_the_units():
 
 
 @pytest.mark.parametrize(
+    ("total", "different", "passed"), [(19, 1, False), (20, 1, True), (80, 1, True), (80, 2, False)]
+)
+def test_of_few_units_one_may_lie_on_the_threshold(total, different, passed):
+    reference = np.zeros(total, int)
+    measured = reference.copy()
+    measured[:different] = 1
+    check = gate.agreement("m", reference, measured)
+    assert check.passed == passed
+    assert ("one may differ" in check.detail) == passed
+
+
+@pytest.mark.parametrize(
     ("measured", "detail"),
     [
         ([1, 2, 0, 0], "its labels are swapped: it says AS for N, MR for AS, N for MR, and agrees in 100.0% if"),

@@ -1,0 +1,85 @@
+"""What the README says of compressed networks and of devices is what the committed tables say."""
+
+import csv
+import pathlib
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "configs" / "results"
+
+PEER = "scipy + librosa + onnxruntime"
+COMPRESSED = """\
+| stage | bytes | zipped | arena | AUROC, int8 file | network minus student | LiteRT, µs | ONNX Runtime, µs |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (RESULTS / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def compressed() -> str:
+    """The table of every way to make Song's student smaller."""
+    found = {(row["stage"], row["variant"], row["unit"], row["metric"]): row
+             for row in rows("compression-physionet2016.csv")}  # fmt: skip
+    stages = dict.fromkeys(stage for stage, variant, *_ in found if variant == "tflite-int8")
+    lines = []
+    for stage in sorted(
+        stages, key=lambda name: (name != "student", float(found[name, "tflite-int8", "model", "bytes"]["value"]))
+    ):
+
+        def count(metric: str, stage: str = stage) -> str:
+            row = found.get((stage, "tflite-int8", "model", metric))
+            return f"{float(row['value']):,.0f}" if row else "-"
+
+        def times(floats: str, integers: str, stage: str = stage) -> str:
+            return " / ".join(
+                f"{float(found[stage, variant, 'model', 'median_microseconds']['value']):.0f}"
+                for variant in (floats, integers)
+            )
+
+        auroc = found[stage, "tflite-int8", "recording", "auroc"]
+        value, low, high = (f"{float(auroc[name]):.3f}" for name in ("value", "low", "high"))
+        against = found.get((f"{stage} - student", "jax", "recording", "difference:auroc"))
+        gain = "-"
+        if against:
+            gain = "{} ({} to {})".format(*(f"{float(against[name]):+.3f}" for name in ("value", "low", "high")))
+        cells = [count("bytes"), count("zipped_bytes"), count("arena_bytes"), f"{value} ({low} to {high})", gain]
+        cells += [times("tflite-float32", "tflite-int8"), times("onnx-float32", "onnx-int8-static")]
+        lines.append(f"| {stage} | {' | '.join(cells)} |\n")
+    return COMPRESSED + "".join(lines)
+
+
+def test_the_table_of_compressed_students_is_that_of_the_committed_run():
+    assert compressed() in README
+
+
+def test_what_is_said_of_files_and_emulation_is_so():
+    found = rows("compression-physionet2016.csv")
+    agreements = [row for row in found if row["metric"] == "emulation-agreement" and row["variant"] == "tflite-int8"]
+    (n,) = {row["n"] for row in agreements}
+    least = min(float(row["value"]) for row in agreements)
+    text = " ".join(README.split())
+    assert f"of {int(n):,} test windows at least {int(10_000 * least) / 100} %" in text
+    drops = [row for row in found if row["metric"] == "difference:auroc" and row["variant"] == "tflite-int8"]
+    low, high = min(float(row["low"]) for row in drops), max(float(row["high"]) for row in drops)
+    assert f"all within {low:+.3f} to {high:+.3f}" in text
+
+
+def test_ratios_beside_the_peer_are_the_measured_ones():
+    found = {(row["work"], row["peer"]): row for row in rows("devices-speed.csv") if row["unit"] == "ms of CPU"}
+    text = " ".join(README.split())
+    for network in ("song-student", "mobilenetv3-small"):
+        alone, together = (
+            [found[f"{network}, {seconds} s recording, one core", peer] for seconds in (6, 21, 122)]
+            for peer in (PEER, f"{PEER}, windows at once")
+        )
+        ranges = [
+            "{:.1f} ({:.1f} to {:.1f})".format(*(float(row[name]) for name in ("ratio", "ratio_low", "ratio_high")))
+            for row in alone
+        ]
+        assert f"{ranges[0]}, {ranges[1]} and {ranges[2]} times" in text
+        first, second, third = (float(row["ratio"]) for row in together)
+        last = f"{third:.1f}" if third >= 1 else f"{third:.2f}"
+        assert f"{first:.1f}, {second:.1f} and {last} for" in text
