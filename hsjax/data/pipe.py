@@ -1,7 +1,8 @@
 """Sound that comes through a pipe, block by block as it arrives: WAV and RF64 of any length, known or not, and raw PCM.
 
 Programs that write into a pipe cannot go back and enter a length: ffmpeg leaves 0 or all ones, sox and arecord about
-2 GiB. Such a stream ends where it ends. One that says its length and ends before it is broken.
+2 GiB. Such a stream ends where it ends, however long it is. One that says its length and ends before it is broken.
+arecord begins another WAV after 2 GiB, whose header would be taken for samples: what does not end is better sent raw.
 """
 
 import enum
@@ -20,7 +21,7 @@ _BLOCK_BYTES = 2**16  # at most that many are waited for; what has come is given
 _HEADER_BYTES = 2**24  # of all that may stand before the samples
 _CHANNELS = 256
 _MAX_RATE = 1_000_000  # Hz; no sound card is as fast
-_UNKNOWN = 0x7F000000  # bytes: from here on lengths are what sox, arecord and ffmpeg write for want of one
+_UNKNOWN = 0x7F000000  # bytes: from here on lengths of 32 bits are what sox, arecord and ffmpeg write for want of one
 _UNKNOWN_64 = 2**63
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -89,7 +90,7 @@ def blocks(
             if not np.isfinite(samples).all():
                 raise BrokenStream(f"the stream holds samples that are NaN or infinite, within {done} bytes of sound")
             yield layout.rate, audio.mono(samples)
-    if length is not None and done < length < _UNKNOWN:
+    if length is not None and done < length:
         raise BrokenStream(f"the stream ends after {done} bytes of sound, its header claims {length}")
     if held:
         raise BrokenStream(f"the stream ends after {done} bytes of sound, inside of a sample, which has {frame}")
@@ -137,9 +138,9 @@ def _header(file: BinaryIO | io.BufferedIOBase) -> tuple[_Layout, int | None]:
             long = int.from_bytes(content[8:16], "little")
     if layout is None:
         raise BrokenStream("the stream's header does not say how its samples are written")
-    if size == 2**32 - 1:
-        size = long if long is not None and long < _UNKNOWN_64 else 0
-    return layout, size or None
+    if kind[:4] == b"RF64" and size == 2**32 - 1:
+        return layout, long if long and long < _UNKNOWN_64 else None
+    return layout, size if 0 < size < _UNKNOWN else None
 
 
 def _layout(content: bytes) -> _Layout:

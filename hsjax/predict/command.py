@@ -41,8 +41,10 @@ milliseconds and decode_milliseconds. R peaks are found in the whole record.
 
 --stream: sound, a line a window: start and end in seconds, label, probabilities; written as soon as the window is
 whole. The last window is flush with the end if half a window or more is left, and what is less gets none; a stream
-shorter than one window is one with zeros behind. WAV and RF64 may be of unknown length. A last line `error` tells
-that the stream broke.
+shorter than one window is one with zeros behind. WAV and RF64 may be of unknown length. A recording that does not end
+is safest raw, because arecord begins another WAV, header and all, after 2 GiB:
+arecord -f S16_LE -r 4000 -t raw | python -m hsjax.predict MODEL --stream - --raw s16le --sample-rate 4000
+A last line `error` tells that the stream broke.
 
 What fails has a line with file and error. The exit code is 0 if all went well, {_FAILED_FILES} if a file or a stream
 failed, {_BAD_MODEL} if the model cannot be used, and {_SIGNALLED} and its number if a signal ended it.

@@ -57,6 +57,22 @@ def test_of_unknown_length(length):
     np.testing.assert_allclose(read(with_length(content, length))[1], samples, atol=1e-4)
 
 
+@pytest.mark.parametrize("length", [0x7F000000, 0x7FFFF000, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1])
+def test_what_nobody_knows_is_no_end(length):
+    content = wav(np.zeros(10), 2000, "PCM_16")
+    assert pipe._header(io.BytesIO(with_length(content, length)))[1] is None
+    assert pipe._header(io.BytesIO(with_length(content, 0x7F000000 - 2)))[1] == 0x7F000000 - 2
+
+
+def test_a_stream_goes_on_behind_an_unknown_length(monkeypatch):
+    """As after 2 GiB: a stream of 2000 bytes whose header says 1500, where 1000 and more mean that nobody knows."""
+    samples = np.linspace(-0.5, 0.5, 1000)
+    content = with_length(wav(samples, 2000, "PCM_16"), 1500)
+    assert len(read(content)[1]) == 750
+    monkeypatch.setattr(pipe, "_UNKNOWN", 1000)
+    np.testing.assert_allclose(read(content)[1], samples, atol=1e-4)
+
+
 @pytest.mark.parametrize("length", [0, 2**64 - 1, 2000])
 def test_rf64_says_its_length_elsewhere(length):
     samples = np.linspace(-0.5, 0.5, 1000)
