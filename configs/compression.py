@@ -75,7 +75,7 @@ def get_config(variant: str = ""):
         "low-rank": smaller(compress=thin, rate=1e-3),
         # Together.
         "pruned-int8-kd": smaller(compress=pruned(0.8), quantise=_INT8, taught=True),
-        "pruned-clustered-int8": smaller("pruned-clustered", quantise=_INT8),
+        "pruned-clustered-int8": smaller("pruned-clustered", compress=cluster, quantise=_INT8),
         "narrow-int8-kd": smaller("narrow", quantise=_INT8, taught=True),
         "narrow-mixed-kd": smaller("narrow", quantise=mixed, taught=True),
         "low-rank-int8-kd": smaller("low-rank", quantise=_INT8, taught=True),

@@ -49,6 +49,9 @@ def problems(key: str, stage: ConfigDict) -> Iterator[str]:
     """What is wrong with the compression of one stage, one sentence each."""
     if stage.quantise.batches < 1:
         yield f"{key}.quantise.batches must be at least 1, or there are no ranges to begin with"
+    for pattern, bits in stage.quantise.overrides.items():
+        if not isinstance(bits, ConfigDict | dict):
+            yield f"{key}.quantise.overrides of {pattern!r} is {bits!r}; say of what: {{'weights': {bits!r}}}"
     if stage.quantise.weights and stage.pretrained:
         yield f"{key} has both pretrained and quantise; quantise in another stage, which begins with this one"
     compress, prune, cluster = stage.compress, stage.compress.prune, stage.compress.cluster

@@ -20,6 +20,7 @@ from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
 from hsjax.experiment import folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
+from hsjax.models import quantised
 from hsjax.models.pretrained import load as load_pretrained
 from hsjax.types import Batch, Dataset, Examples, RunKey, Split, UserError
 
@@ -172,9 +173,14 @@ class Context:
             settings.model, num_classes=num_classes, form=form, quantiser=quantiser, **settings.options
         )
         try:
-            return smaller.network(network, run_config.shrinkings(self.config.stages, stage), self.one_input)
+            network = smaller.network(network, run_config.shrinkings(self.config.stages, stage), self.one_input)
         except UserError as error:
             raise UserError(f"config.stages.{stage}.compress: {error}") from error
+        try:
+            quantised.check_overrides(network, self.one_input)
+        except UserError as error:
+            raise UserError(f"config.stages.{stage}.quantise.overrides: {error}") from error
+        return network
 
     @property
     def one_input(self) -> jax.ShapeDtypeStruct:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from hsjax import predict
 from hsjax.config import ConfigDict
 from hsjax.experiment.context import Context
 from hsjax.runtime import Sidecar, isolated
-from hsjax.types import Predictions, UserError
+from hsjax.types import Predictions, Recording, UserError
 
 
 class Tested(NamedTuple):
@@ -62,12 +62,24 @@ def _file(context: Context, place: int) -> pathlib.Path:
     recording = context.dataset.recordings[place]
     if recording.path is not None:
         return recording.path
-    path = context.workdir / "recordings" / f"{recording.id}.wav"
+    suffix = ".wav" if recording.beats is None else ".csv"
+    path = context.workdir / "recordings" / f"{recording.id}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    soundfile.write(partial, recording.read(), recording.sample_rate, format="WAV", subtype="FLOAT")
+    samples = recording.read()
+    if recording.beats is None:
+        soundfile.write(partial, samples, recording.sample_rate, format="WAV", subtype="FLOAT")
+    else:
+        _write_table(partial, samples, recording)
     partial.replace(path)
     return path
+
+
+def _write_table(path: pathlib.Path, samples: Float32[np.ndarray, " time"], recording: Recording) -> None:
+    """An ECG as a table that `predict` reads: seconds and millivolts, to the last bit of float32."""
+    table = np.stack([np.arange(len(samples)) / recording.sample_rate, samples], axis=1)
+    header = f"time,{recording.metadata.get('lead', 'ECG')}"
+    np.savetxt(path, table, ("%.9f", "%.9g"), ",", header=header, comments="")
 
 
 def score(

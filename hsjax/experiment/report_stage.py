@@ -16,10 +16,13 @@ from hsjax.evaluate import Decided, inference
 from hsjax.experiment import evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import members, page, run, tables
+from hsjax.runtime import Input, Variant
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
 # Of a finished train stage, by the name of the metric in results.csv.
 _MODEL_FIGURES = ("parameters", "macs", "best_epoch", "epochs")
+# The file that is held against other stages' networks, too.
+_DEPLOYED = (str(Variant.TFLITE_INT8), str(Input.FEATURES))
 # Of one whose network is compressed.
 _SIZES = ("nonzero", "raw_bytes", "zipped_bytes", "entropy_bytes")
 
@@ -120,7 +123,10 @@ def _over_folds(context: Context, decided: list[Decided]) -> list[ResultRow]:
 
 
 def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
-    """Paired differences between train stages, per protocol and unit, over all seeds; and of files to their network."""
+    """Paired differences between train stages, per protocol and unit, over all seeds; and of files to their network.
+
+    The int8 file from features is held against the networks that its own one is held against, as well.
+    """
     pairs: list[tuple[list[Decided], list[Decided], str]] = []
     networks = [one for one in decided if one.predictions.key.variant == "jax"]
     for protocol in context.config.protocols:
@@ -137,6 +143,14 @@ def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
         origin = RunKey(key.dataset, key.protocol, key.stage, key.seed, key.fold, key.split)
         network = [n for n in networks if n.predictions.key == origin and n.predictions.unit == file.predictions.unit]
         pairs.append(([file], network, key.stage))
+        if (key.variant, key.input) == _DEPLOYED:
+            for a, b in run_config.differences(context.config):
+                origin_b = dataclasses.replace(origin, stage=b)
+                other = [
+                    n for n in networks if n.predictions.key == origin_b and n.predictions.unit == file.predictions.unit
+                ]
+                if a == key.stage and other:
+                    pairs.append(([file], other, f"{a} - {b}"))
     return [
         row
         for a, b, name in pairs

@@ -33,8 +33,9 @@ def of_stage(run: pathlib.Path, stage: str, bits: int = 4) -> list[compress.Sens
     """
     try:
         settings = ConfigDict(json.loads((run / "config.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{run} is no folder of a run: name one that hsjax.launch has made") from error
+        config.validate(settings)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UserError(f"{run} is no folder of a run of this version: name one that hsjax.launch has made") from error
     stages = config.stages(settings, StageKind.TRAIN)
     if stage not in stages:
         raise UserError(f"{run} has no train stage {stage!r}; it has {', '.join(stages)}")
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--fraction", type=float, default=0.1, help="of all weights that may keep 8 bits (default: %(default)s)"
     )
     flags = parser.parse_args(arguments)
+    if not 0 <= flags.fraction <= 1:
+        parser.error("--fraction lies between 0 and 1")
     try:
         found = of_stage(flags.run, flags.stage)
         kept = compress.kept_wide(found, flags.fraction)

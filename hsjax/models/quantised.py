@@ -10,10 +10,10 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Array
 
-from hsjax.models.layers import EVALUATION, IDENTITY, FakeQuant, Ranges
-from hsjax.models.layers.fake_quant import OBSERVED, RANGES, SEEN, Activated, Weighed
+from hsjax.models.layers import EVALUATION, IDENTITY, FakeQuant, Ranges, is_frozen
+from hsjax.models.layers.fake_quant import OBSERVED, RANGES, SEEN, Activated, Of, Weighed
 from hsjax.models.network import Network, Variables
-from hsjax.types import Outputs
+from hsjax.types import Outputs, UserError
 
 Seen = dict[tuple[str, ...], Activated | Weighed]
 """By path: `("stem", "conv", "kernel")`, `("stem", "act", "after")`, `("input",)`, `("output",)`."""
@@ -80,6 +80,29 @@ def on_grid(network: Network, variables: Variables, input_shape: tuple[int, ...]
         # A stem of three channels before maps of one has been summed over them.
         params[path] = kernel if kernel.shape == whole.shape else jnp.broadcast_to(kernel / whole.shape[2], whole.shape)
     return variables | {"params": traverse_util.unflatten_dict(params)}
+
+
+def check_overrides(network: Network, inputs: jax.ShapeDtypeStruct) -> None:
+    """Refuse overrides that are of nothing.
+
+    Args:
+      network: in any form, with any quantiser.
+      inputs: shape and dtype of one batch.
+
+    Raises:
+      UserError: a pattern matches no kernel, or no activation.
+    """
+    quantiser = network.module.execution.quantiser
+    if not isinstance(quantiser, FakeQuant) or not quantiser.overrides:
+        return
+    variables = jax.eval_shape(network.init, jax.random.key(0), inputs)
+    found = jax.eval_shape(lambda held: seen(network, held, jnp.zeros(inputs.shape, inputs.dtype))[1], variables)
+    for pattern, of, _ in quantiser.overrides:
+        kind = Weighed if of is Of.WEIGHTS else Activated
+        paths = [path for path, what in found.items() if isinstance(what, kind)]
+        if not any(is_frozen(path, (pattern,)) for path in paths):
+            known = ", ".join("/".join(path) for path in paths)
+            raise UserError(f"no {of.value} of this network are at {pattern!r}; there are {known}")
 
 
 def seen(network: Network, variables: Variables, inputs: Array) -> tuple[Outputs, Seen]:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hsjax.evaluate.rows import DIFFERENCE
 from hsjax.report import fronts, html, wording
 from hsjax.report.cells import amounts, caption, difference, rate, stage
 from hsjax.report.html import Content, element
 from hsjax.report.run import MODEL, NETWORK, RECORDING, SEGMENT, File, Run
-from hsjax.types import ResultRow
 
 _INTEGERS, _FLOATS = "tflite-int8", "tflite-float32"
 _ONNX_INTEGERS, _ONNX_FLOATS = "onnx-int8-static", "onnx-float32"
@@ -35,16 +33,17 @@ def section(run: Run) -> html.Section | None:
         return None
     unit = RECORDING if run.find(files[0], RECORDING, "accuracy") else SEGMENT
     metric = "auroc" if run.find(files[0], unit, "auroc") else "accuracy"
-    name = wording.metric(metric)
+    name, first = wording.metric(metric), run.stages[0]
     header = [
-        "stage", f"{name}, int8 file", f"{name}, network minus {run.stages[0]}", "emulated windows",
+        "stage", f"{name}, int8 file", f"{name}, network minus {first}", f"{name}, int8 file minus {first}",
+        "emulated windows",
         *(wording.metric(cost) for cost in _COSTS), "LiteRT float, int8", "ONNX Runtime float, int8",
     ]  # fmt: skip
     rows: list[list[Content]] = [
         [
             stage(file.stage),
             rate(run.find(file, unit, metric)),
-            difference(_minus_first(run, file, unit, metric)),
+            *(difference(run.between(f"{file.stage} - {first}", one, unit, metric)) for one in (_of(file), file)),
             rate(run.find(file, SEGMENT, "emulation-agreement")),
             *(amounts(run, [file, _of(file)], cost) for cost in _COSTS),
             _times(run, file, _FLOATS, _INTEGERS),
@@ -112,13 +111,6 @@ def _times(run: Run, file: File, floats: str, integers: str) -> Content:
 def _latency(run: Run, file: File, variant: str) -> float | None:
     row = run.find(File(file.protocol, file.stage, file.seed, variant, _FEATURES), MODEL, _LATENCY)
     return None if row is None else row.value
-
-
-def _minus_first(run: Run, file: File, unit: str, metric: str) -> ResultRow | None:
-    """How much better a network is than that of the first stage, on the same examples."""
-    wanted = (f"{file.stage} - {run.stages[0]}", file.protocol, unit, f"{DIFFERENCE}{metric}", "")
-    found = (row for row in run.differences if (row.stage, row.protocol, row.unit, row.metric, row.label) == wanted)
-    return next(found, None)
 
 
 def _of(file: File) -> File:

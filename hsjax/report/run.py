@@ -249,7 +249,26 @@ class Run:
     @functools.cached_property
     def differences(self) -> list[ResultRow]:
         """Differences between stages; those between a file and its network carry the name of their stage."""
-        return [row for row in self.results if row.metric.startswith(DIFFERENCE) and row.stage not in self.stages]
+        found = [row for row in self.results if row.metric.startswith(DIFFERENCE) and row.stage not in self.stages]
+        return [row for row in found if row.variant == NETWORK]
+
+    def between(self, name: str, file: File, unit: str, metric: str) -> ResultRow | None:
+        """How much better than a stage's network another one, or a file of it, is on the same examples.
+
+        Args:
+          name: "a - b".
+          file: of stage a.
+          unit: of the examples.
+          metric: that differs.
+        """
+        wanted = (name, file.protocol, file.variant, file.input, unit, f"{DIFFERENCE}{metric}", "")
+        named = (row for row in self.results if row.stage == name)
+        found = (
+            row
+            for row in named
+            if (row.stage, row.protocol, row.variant, row.input, row.unit, row.metric, row.label) == wanted
+        )
+        return next(found, None)
 
     def warning(self, protocol: str) -> str:
         """Why intervals under a protocol are narrower than they should be; empty where they are not."""

@@ -150,8 +150,8 @@ class Kept(NamedTuple):
 
     def after(self, state: TrainState, result: Variables, value: float, epoch: int, settled: bool = True) -> "Kept":
         """What is kept after one more epoch; one in which the network has not settled yet gives way to any later."""
-        as_kept = np.float32(value if settled else -np.inf)  # or an equal one would beat its own rounding
-        better = as_kept > np.float32(self.best_value) or not settled
+        as_kept = rank(value, settled)
+        better = replaces(as_kept, self.best_value, self.best_epoch, settled)
         return Kept(
             state,
             jax.tree.map(jnp.copy, result) if better else self.best,
@@ -159,6 +159,17 @@ class Kept(NamedTuple):
             np.asarray(np.int32(epoch) if better else self.best_epoch),
             np.asarray(np.int32(epoch)),
         )
+
+
+def rank(value: float, settled: bool) -> np.float32:
+    """What an epoch's value counts for; rounded as it is kept, or an equal one would beat its own rounding."""
+    return np.float32(value if settled and not np.isnan(value) else -np.inf)
+
+
+def replaces(value: np.float32, best: Any, best_epoch: Any, settled: bool) -> bool:
+    """Whether an epoch is kept instead of the best one so far; one before the network had settled gives way."""
+    unsettled = bool(np.isneginf(best)) and int(best_epoch) > 0
+    return bool(value > np.float32(best)) or not settled or unsettled
 
 
 def stopped(kept: Kept, patience: int, epoch: int) -> bool:

@@ -16,7 +16,18 @@ from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch
 from hsjax.train.layout import Layout
 from hsjax.train.log import MetricsLog
-from hsjax.train.loop import LAST, Fitted, Means, NonFiniteError, Validate, non_finite, not_finite_after, validated
+from hsjax.train.loop import (
+    LAST,
+    Fitted,
+    Means,
+    NonFiniteError,
+    Validate,
+    non_finite,
+    not_finite_after,
+    rank,
+    replaces,
+    validated,
+)
 from hsjax.train.objectives import Fixed, HParams
 from hsjax.train.sources import OnDevice, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
@@ -174,9 +185,9 @@ def fit_together(
             except UserError as error:
                 failed[number], errors[number] = steps + 1, error
                 continue
-            settled = epoch * steps >= learner.compression.settles  # see `loop.Kept`
-            value = np.float32((epoch if select == LAST else metrics[select]) if settled else -np.inf)
-            better[number] = value > values[number] or not settled
+            settled = epoch * steps >= learner.compression.settles
+            value = rank(epoch if select == LAST else metrics[select], settled)
+            better[number] = replaces(value, values[number], kept.best_epoch[number], settled)
             values[number] = value if better[number] else values[number]
             seconds = (time.monotonic() - began) / active.sum()
             logs[number].add({"epoch": epoch, "train": means.values(), "validation": metrics, "seconds": seconds})

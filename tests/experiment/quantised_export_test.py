@@ -154,3 +154,46 @@ def test_sensitivity_of_what_is_not_there(finished, tmp_path):
         sensitivity.of_stage(finished, "student")
     with pytest.raises(UserError, match="name the float one"):
         sensitivity.of_stage(finished, "int8")
+
+
+def test_the_int8_file_is_held_against_the_float_stage(finished):
+    with (finished / "report" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    def auroc(stage, variant):
+        (row,) = (
+            row for row in rows
+            if (row["stage"], row["variant"], row["input"], row["unit"], row["metric"], row["split"])
+            == (stage, variant, "features", "recording", "auroc", "test")
+        )  # fmt: skip
+        return float(row["value"])
+
+    (held,) = (
+        row for row in rows
+        if (row["stage"], row["variant"], row["unit"], row["metric"])
+        == ("int8 - whole", "tflite-int8", "recording", "difference:auroc")
+    )  # fmt: skip
+    assert float(held["value"]) == pytest.approx(auroc("int8", "tflite-int8") - auroc("whole", "jax"))
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"stages": 3}', "no JSON"])
+def test_sensitivity_of_a_folder_that_no_run_of_this_version_made(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_text(content)
+    assert sensitivity.main([f"--run={tmp_path}", "--stage=whole"]) == 2
+    assert "is no folder of a run of this version" in capsys.readouterr().err
+
+
+def test_sensitivity_with_more_than_all_weights_is_refused_at_once(finished):
+    with pytest.raises(SystemExit):
+        sensitivity.main([f"--run={finished}", "--stage=whole", "--fraction=7"])
+
+
+def test_overrides_of_nothing_stop_a_run_before_any_work(tmp_path):
+    config = small()
+    config.stages.mixed.quantise.overrides = {"logts": {"weights": 8}}
+    with pytest.raises(UserError, match=r"config\.stages\.mixed\.quantise\.overrides: no weights .* 'logts'"):
+        run.run(config, tmp_path / "run")
+    config.stages.mixed.quantise.overrides = {"logits": 8}
+    with pytest.raises(UserError, match=r"of 'logits' is 8; say of what: \{'weights': 8\}"):
+        run.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ import pytest
 from hsjax import models
 from hsjax.models import quantised
 from hsjax.models.layers import Form, fake_quant
+from hsjax.types import UserError
 from tests.models import family
 
 SHAPE = (12, 16)
@@ -138,4 +139,20 @@ def test_a_stem_of_three_channels_is_on_the_grid_in_sum(inputs):
     step = np.abs(summed).max((0, 1, 2)) / 127
     np.testing.assert_allclose(
         np.asarray(stem).sum(2, keepdims=True), step * np.round(summed / step), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"logts": {"weights": 8}}, r"no weights of this network are at 'logts'; there are .*logits/kernel"),
+        ({"logits/kernel": {"activations": 16}}, "no activations of this network are at 'logits/kernel'; there are "),
+    ],
+)
+def test_overrides_of_nothing_are_refused(overrides, message):
+    shape = jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32)
+    with pytest.raises(UserError, match=message):
+        quantised.check_overrides(dscnn(weights=4, overrides=overrides), shape)
+    quantised.check_overrides(
+        dscnn(weights=4, overrides={"logits": {"weights": 8}, "output": {"activations": 8}}), shape
     )

@@ -247,3 +247,23 @@ def test_the_best_epoch_is_one_with_all_its_zeros(patience, tmp_path, hurry):
     assert (fitted.best_epoch, fitted.epochs) == (3, 4 if patience else 5)
     held = compress.kernels(fitted.variables["params"])
     assert sum(int((kernel == 0).sum()) for kernel in held.values()) == round(0.6 * 28)
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ((0.9, 0.8, float("nan"), 0.3, 0.2), 4),  # undefined: as small as it should be all the same
+        ((0.9, 0.8, float("nan"), float("nan"), float("nan")), 5),
+        ((0.9, 0.8, 0.1, float("nan"), 0.2), 5),
+    ],
+)
+def test_an_undefined_metric_keeps_no_network_that_is_not_pruned_yet(scores, kept, tmp_path, hurry):
+    given = iter(scores)
+    learner = learner_of(dataclasses.replace(PRUNE, end=8))  # settled with the third epoch
+    fitted = train.fit(
+        learner, DATA, DATA.inputs, lambda _: {"score": next(given)}, directory=tmp_path, epochs=5,
+        hparams=CONSTANTS, key=KEY, start=lambda _: toys.variables(PLAIN), **SETTINGS,
+    )  # fmt: skip
+    assert fitted.best_epoch == kept
+    held = compress.kernels(fitted.variables["params"])
+    assert sum(int((kernel == 0).sum()) for kernel in held.values()) == round(0.6 * 28)
