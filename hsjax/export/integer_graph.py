@@ -75,7 +75,7 @@ def integers(
         every observed activation.
       source: of the input.
       observed: of each output; where one tensor has several, it is rounded to one after the other.
-      kernels: of all layers, in any order: weights are recognised by their values.
+      kernels: of all layers: weights are recognised by their values, and where several fit by their order.
       float_ends: whether input and output are float32, and QUANTIZE and DEQUANTIZE are in the file.
 
     Returns:
@@ -164,6 +164,7 @@ class _Writer:
 
     def __init__(self, graph: Graph, grids: dict[int, list[Grid]], kernels: Sequence[Kernel]):
         self._tensors, self._grids, self._kernels = Tensors(graph), grids, kernels
+        self._used: set[int] = set()
         self._versions: dict[tuple[int, Grid], int] = {}
 
     def write(self, nodes: list[_Node], float_ends: bool) -> Graph:
@@ -227,7 +228,8 @@ class _Writer:
         """Numbers of the new weights and bias, and whether the weights have 4 bits."""
         tensors, axis = self._tensors, _WEIGHTED[node.name]
         real = tensors.values(rest[0]) if rest and rest[0] >= 0 else None
-        weights = folded(tensors.values(kernel) * np.float32(node.gain), axis, self._kernels)
+        weights = folded(tensors.values(kernel) * np.float32(node.gain), axis, self._kernels, self._used)
+        self._used.add(weights.kernel)
         weights, levels = bias(weights, real, grid)
         scale = np.float32(grid.scale) * weights.scale
         return (

@@ -1,7 +1,7 @@
 """Tensors of an integer TFLite graph: grids, the levels of weights and biases, and how a file holds them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,9 @@ from hsjax.runtime.graph import Graph
 _MAX_RESIDUAL = 1e-4
 """Of weights from a multiple of a kernel, relative to their norm: what folding a norm in float32 leaves."""
 
-_MOST = 2**30
-"""Of a bias in int32, with room for what is added to it."""
+_MOST = {8: 2**30, 16: 2**46}
+"""Of a bias by the bits of the inputs, with room for what is added to it: of its 64 bits LiteRT multiplies 48
+(`MultiplyByQuantizedMultiplier` in tensorflow/lite/kernels/internal/common.h)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Weights(NamedTuple):
       scale: of each output channel.
       axis: of the output channels.
       bits: of the levels.
+      kernel: index of the kernel that they are.
     """
 
     real: Float[np.ndarray, "..."]
@@ -75,40 +77,46 @@ class Weights(NamedTuple):
     scale: Float[np.ndarray, " channels"]
     axis: int
     bits: int
+    kernel: int = 0
 
 
-def folded(weights: Float[np.ndarray, "..."], axis: int, kernels: Sequence[Kernel]) -> Weights:
+def folded(
+    weights: Float[np.ndarray, "..."], axis: int, kernels: Sequence[Kernel], used: Collection[int] = ()
+) -> Weights:
     """Levels and scales of an operator's weights.
 
-    They are a layer's kernel, each output channel times a factor of its own: of the norm that is folded into them.
+    They are a layer's kernel, each output channel times a factor of its own: of the norm that is folded into them. Of
+    several that they may be (with one weight a channel each is a multiple of any other) it is the first that no
+    operator has had before.
 
     Args:
       weights: in TFLite's layout.
       axis: of the output channels.
-      kernels: among which theirs is.
+      kernels: among which theirs is, in the order in which the network computes with them.
+      used: indices of those that operators before have had.
 
     Raises:
       ValueError: it is none of them.
     """
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float64)
     norm = np.linalg.norm(rows)
-    best, least = None, np.inf
-    for kernel in kernels:
+    fitting: list[tuple[bool, int, np.ndarray]] = []
+    for index, kernel in enumerate(kernels):
         if kernel.value.shape[-1] != rows.shape[0] or kernel.value.size != rows.size:
             continue
         own = _rows(kernel.value)
         squared = np.square(own).sum(1)
         factor = (rows * own).sum(1) / np.where(squared > 0, squared, 1)
-        residual = np.linalg.norm(rows - factor[:, None] * own)
-        if residual < least:
-            best, least = (kernel, factor), residual
-    if best is None or least > _MAX_RESIDUAL * norm:
+        if np.linalg.norm(rows - factor[:, None] * own) <= _MAX_RESIDUAL * norm:
+            fitting.append((index in used, index, factor))
+    if not fitting:
         raise ValueError(f"weights of shape {weights.shape} are no multiple of any of {len(kernels)} kernels")
-    kernel, factor = best
+    _, index, factor = min(fitting, key=lambda one: one[:2])
+    kernel = kernels[index]
     levels = (_rows(kernel.levels) * np.sign(factor)[:, None]).astype(np.int8)
     moved = np.moveaxis(weights, axis, 0).shape
     scale = (kernel.step * np.abs(factor)).astype(np.float32)
-    return Weights(weights, np.moveaxis(levels.reshape(moved), 0, axis), scale, axis, kernel.bits)
+    return Weights(weights, np.moveaxis(levels.reshape(moved), 0, axis), scale, axis, kernel.bits, index)
 
 
 def _rows(kernel: np.ndarray) -> np.ndarray:
@@ -120,14 +128,16 @@ def bias(
 ) -> tuple[Weights, Int[np.ndarray, " channels"] | None]:
     """A bias in units of the products of inputs and weights, int32, or int64 for inputs of 16 bits.
 
-    Weights so small, or all 0, that their channel's bias would not fit into int32 get a larger scale.
+    Weights so small, or all 0, that their channel's bias would not fit get a larger scale.
 
     Args:
       weights: of the operator.
       real: the bias; None where there is none.
       source: grid of the input.
     """
-    least = np.float32(1e-12) if real is None else np.abs(real) / (source.scale * _MOST) + np.float32(1e-12)
+    least = (
+        np.float32(1e-12) if real is None else np.abs(real) / (source.scale * _MOST[source.bits]) + np.float32(1e-12)
+    )
     small = weights.scale < least
     if small.any():
         scale = np.where(small, np.float32(least), weights.scale).astype(np.float32)

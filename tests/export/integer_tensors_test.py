@@ -39,6 +39,24 @@ def test_of_depthwise_weights_the_channels_are_last():
     assert got.bits == 4
 
 
+def test_of_kernels_with_one_weight_a_channel_each_is_taken_once_and_in_order():
+    """Each is a multiple of any other: what tells them apart is their order."""
+    first, second = (np.random.default_rng(seed).uniform(0.5, 1, size=(1, 1, 1, 4)) for seed in (0, 1))
+    kernels = [kernel(first, np.full(4, 0.25), 4), kernel(second, np.full(4, 0.01), 8)]
+    used = set()
+    for value, bits in ((first, 4), (second, 8), (second, 4)):  # of a layer that comes again there is none left
+        got = folded(np.float32(value), 3, kernels, used)
+        assert got.bits == bits
+        used.add(got.kernel)
+    assert used == {0, 1}
+
+
+def test_a_kernel_that_is_used_again_is_found_again():
+    own, other = (np.random.default_rng(seed).normal(size=(6, 4)) for seed in (0, 1))
+    got = folded(np.float32(own.T), 0, [kernel(own, np.ones(4)), kernel(other, np.ones(4))], {0})
+    assert got.kernel == 0
+
+
 def test_weights_that_are_no_layers_are_refused():
     own = np.random.default_rng(0).normal(size=(6, 4))
     with pytest.raises(ValueError, match=r"weights of shape \(4, 6\) are no multiple of any of 1 kernels"):
@@ -65,6 +83,19 @@ def test_a_channel_too_small_for_its_bias_gets_a_larger_scale():
     assert np.abs(levels.astype(np.int64)).max() <= 2**30
     np.testing.assert_allclose(levels * np.float64(got.scale) * 0.1, [3, 1], rtol=1e-6)
     np.testing.assert_array_equal(got.levels, [[0, 0], [2, 2]])
+
+
+def test_a_bias_of_64_bits_leaves_scales_as_they_are():
+    """4e10 products of 1e-6 and .1: more than 32 bits hold, and within the 47 that LiteRT multiplies (common.h)."""
+    weights = Weights(
+        np.full((1, 3), 1e-4, np.float32), np.full((1, 3), 100, np.int8), np.array([1e-6], np.float32), 0, 8
+    )
+    same, levels = bias(weights, np.array([4000.0], np.float32), Grid(0.1, 0, 16))
+    assert same is weights
+    assert int(levels[0]) == pytest.approx(4e10, rel=1e-6)
+    tiny = weights._replace(scale=np.array([1e-11], np.float32))
+    _, levels = bias(tiny, np.array([4000.0], np.float32), Grid(0.1, 0, 16))
+    assert 2**45 < levels[0] < 2**47
 
 
 def test_two_levels_of_four_bits_share_a_byte():
