@@ -24,7 +24,9 @@ def compressed() -> str:
     """The table of every way to make Song's student smaller."""
     found = {(row["stage"], row["variant"], row["unit"], row["metric"]): row
              for row in rows("compression-physionet2016.csv")}  # fmt: skip
-    stages = dict.fromkeys(stage for stage, variant, *_ in found if variant == "tflite-int8")
+    stages = dict.fromkeys(
+        stage for stage, variant, _, metric in found if (variant, metric) == ("tflite-int8", "bytes")
+    )
     lines = []
     for stage in sorted(
         stages, key=lambda name: (name != "student", float(found[name, "tflite-int8", "model", "bytes"]["value"]))
