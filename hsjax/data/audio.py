@@ -16,6 +16,9 @@ MAX_FRAMES = 2**28
 MIN_RATE = 50
 """Hz. No recording of a heart is slower, so a lower rate is damage, which resampling would blow up."""
 
+MAX_RATE = 1_000_000
+"""Hz. No converter of heart sounds or ECGs is as fast, so what is claimed beyond is damage."""
+
 _BLOCK_SAMPLES = 2**20
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream that was written without a length
 _UNKNOWN_BYTES = 2**32 - 1  # the size of `data` in a WAV that was written into a pipe

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from hsjax.data import csv_table
+from hsjax.data import audio, csv_table
 from hsjax.data.readers import wfdb_samples
 from hsjax.types import UnreadableFile
 
@@ -73,20 +73,29 @@ def read(path: pathlib.Path, leads: Sequence[str], sample_rate: int | None = Non
 
 
 def _of_record(path: pathlib.Path, leads: Sequence[str]) -> Lead:
+    if not path.name:
+        raise UnreadableECG(path, "is a folder: name one of its records")
     header_path = path if path.suffix == ".hea" else path.with_name(path.name.removesuffix(".dat") + ".hea")
-    if not header_path.is_file():
+    try:
+        there = header_path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise UnreadableECG(path, f"cannot be opened: {error.strerror}") from error
+    if not there:
         known = ", ".join(TABLES)
         raise UnreadableECG(path, f"is no ECG: {header_path.name} is not there, and a table's name ends in {known}")
     header, samples = wfdb_samples.digital(header_path)
     channel = _choose(path, [signal.name for signal in header.signals], leads)
     signal = header.signals[channel]
-    values = (samples[:, channel].astype(np.float64) - signal.baseline) / signal.gain
+    with np.errstate(over="ignore"):  # a gain near 0 makes them infinite, and `read` refuses what is
+        values = (samples[:, channel].astype(np.float64) - signal.baseline) / signal.gain
     values[samples[:, channel] == header.missing] = np.nan
     return Lead(signal.name, values, _whole(path, header.sample_rate))
 
 
 def _of_table(path: pathlib.Path, leads: Sequence[str], sample_rate: int | None) -> Lead:
     names, columns = _columns(path)
+    if sample_rate is not None:
+        _whole(path, sample_rate)
     times = next((place for place, name in enumerate(names) if name.casefold() in _TIMES), None)
     if times is not None:
         found = _rate(path, columns[:, times] / _TIMES[names[times].casefold()])
@@ -165,7 +174,8 @@ def _number(field: str) -> bool:
 
 def _rate(path: pathlib.Path, seconds: Float[np.ndarray, " time"]) -> int:
     """Hz, of times that must be even."""
-    span = float(seconds[-1] - seconds[0]) if len(seconds) > 1 else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no finite time is refused below
+        span = float(seconds[-1] - seconds[0]) if len(seconds) > 1 else 0.0
     if not (math.isfinite(span) and span > 0):
         raise UnreadableECG(path, "its times do not go forward")
     even = np.linspace(seconds[0], seconds[-1], len(seconds))
@@ -175,11 +185,13 @@ def _rate(path: pathlib.Path, seconds: Float[np.ndarray, " time"]) -> int:
         raise UnreadableECG(
             path, f"its times are not even: one is {worst:g} s off, and the samples are {step:g} s apart"
         )
-    return _whole(path, 1 / step)
+    return _whole(path, (len(seconds) - 1) / span)
 
 
-def _whole(path: pathlib.Path, rate: float) -> int:
+def _whole(path: pathlib.Path, rate: float | int) -> int:
+    if not 0.5 < rate < audio.MAX_RATE:
+        raise UnreadableECG(path, f"is said to have a rate of {rate} Hz, which no ECG has")
     whole = round(rate)
-    if whole < 1 or abs(rate - whole) > _WHOLE * rate:
+    if abs(rate - whole) > _WHOLE * rate:
         raise UnreadableECG(path, f"has a rate of {rate:g} Hz, and only whole numbers are taken: resample it")
     return whole

@@ -17,10 +17,10 @@ from jaxtyping import Float32
 from hsjax.data import audio
 from hsjax.types import UserError
 
+MAX_CHANNELS = 256
+
 _BLOCK_BYTES = 2**16  # at most that many are waited for; what has come is given on at once
 _HEADER_BYTES = 2**24  # of all that may stand before the samples
-_CHANNELS = 256
-_MAX_RATE = 1_000_000  # Hz; no sound card is as fast
 _UNKNOWN = 0x7F000000  # bytes: from here on lengths of 32 bits are what sox, arecord and ffmpeg write for want of one
 _UNKNOWN_64 = 2**63
 
@@ -152,7 +152,7 @@ def _layout(content: bytes) -> _Layout:
     decode = _DECODERS.get((kind, bits))
     if decode is None:
         raise BrokenStream(f"the stream's samples are of kind {kind} with {bits} bits: send integers or floating point")
-    if not 1 <= channels <= _CHANNELS or frame != channels * bits // 8:
+    if not 1 <= channels <= MAX_CHANNELS or frame != channels * bits // 8:
         raise BrokenStream(f"the stream's header is damaged: {channels} channels, {frame} bytes for one sample of each")
     return _Layout(_rate(rate), channels, bits // 8, decode)
 
@@ -163,7 +163,7 @@ def _raw_layout(raw: Raw) -> _Layout:
 
 
 def _rate(rate: int) -> int:
-    low, high = audio.MIN_RATE, _MAX_RATE
+    low, high = audio.MIN_RATE, audio.MAX_RATE
     if not low <= rate <= high:
         raise BrokenStream(f"the stream claims a sample rate of {rate} Hz, which is not between {low} and {high} Hz")
     return rate

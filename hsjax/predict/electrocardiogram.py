@@ -85,7 +85,10 @@ def of_record(predictor: Predictor, path: pathlib.Path, reading: Reading) -> Rec
         raise UserError(f"{described.model} takes sound, not an ECG")
     lead = ecg_files.read(path, (reading.lead,) if reading.lead else described.beats.leads, reading.sample_rate)
     decoding = time.perf_counter() - began
-    samples = audio.resample(lead.samples.astype(np.float32), lead.sample_rate, described.sample_rate)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
+        samples = audio.resample(lead.samples.astype(np.float32), lead.sample_rate, described.sample_rate)
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path}: samples of {lead.name or 'its lead'} are too large for float32: give millivolts")
     beats = _found(samples, described) if reading.beats is None else reading.beats
     if not len(beats.index):
         raise UserError(

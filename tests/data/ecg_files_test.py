@@ -1,3 +1,4 @@
+import pathlib
 import shutil
 from typing import Any
 
@@ -49,6 +50,20 @@ def test_what_a_record_lacks(tmp_path):
         ecg_files.read(path, ("V5",))
 
 
+@pytest.mark.parametrize(("name", "message"), [(".", "is a folder"), ("/", "is a folder"), ("n" * 300, "too long")])
+def test_a_name_that_is_none(name, message):
+    for suffix in ("", ".csv") if len(name) > 1 else ("",):
+        with pytest.raises(UserError, match=message):
+            ecg_files.read(pathlib.Path(name + suffix), ("II",))
+
+
+def test_a_gain_that_makes_samples_infinite(tmp_path):
+    path = write_record(tmp_path)
+    path.write_text(path.read_text().replace("200(", "200e-308("))
+    with pytest.raises(UserError, match="samples of MLII are missing, NaN or infinite"):
+        ecg_files.read(path, ("MLII",))
+
+
 def test_a_missing_sample(tmp_path):
     steps = np.ones((20, 1), int)
     steps[7] = -(2**11)
@@ -93,6 +108,12 @@ def test_tables(tmp_path, text, rate, lead):
         ("MLII\n1\nnan\n", 360, "1 samples of MLII are missing, NaN or infinite"),
         ("MLII\n", 360, "holds no samples"),
         ("", 360, "its first line is empty"),
+        ("time,MLII\n0,1\n5e-324,2\n", None, "a rate of inf Hz, which no ECG has"),
+        ("time,MLII\n0,1\n0,1\n5e-324,2\n", None, "a rate of inf Hz, which no ECG has"),
+        ("time,MLII\n0,1\n1e-300,2\n", None, "a rate of [0-9.e]+[+]299 Hz, which no ECG has"),
+        ("time,MLII\n-1e308,1\n1e308,2\n", None, "its times do not go forward"),
+        ("time,MLII\ninf,1\ninf,2\n", None, "its times do not go forward"),
+        ("MLII\n1\n2\n", 2_000_000, "a rate of 2000000 Hz, which no ECG has"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, text, rate, message):

@@ -129,6 +129,13 @@ def test_what_is_refused(model):
         electrocardiogram.of_record(predict.Predictor(model), path, predict.Reading())
 
 
+def test_samples_beyond_float32(model):
+    path = model.with_name("large.csv")
+    write_table(path, 1e300 * ecg(RATE), RATE)
+    with pytest.raises(UserError, match="samples of MLII are too large for float32"):
+        electrocardiogram.of_record(predict.Predictor(model), path, predict.Reading())
+
+
 def test_a_model_of_sounds_takes_no_ecg(folder):
     with pytest.raises(UserError, match="takes sound, not an ECG"):
         electrocardiogram.of_record(predict.Predictor(folder / MODELS[0]), folder / "x.csv", predict.Reading())
