@@ -21,6 +21,14 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
         raise
 
 
+def is_file(path: pathlib.Path) -> bool:
+    """Whether a path leads to a file; what the system takes for no path, because it is too long, leads to none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sha256(path: pathlib.Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from hsjax.runtime import files
 from hsjax.types import UserError
 
 # Module and package of the runtime, by the end of a file's name.
@@ -136,7 +137,7 @@ def load(path: pathlib.Path, threads: int = 1, kernels: Kernels = Kernels.VECTOR
       UserError: no such file, another kind of file, a damaged one, one with several inputs or outputs, or its runtime
         is not installed.
     """
-    if not path.is_file():
+    if not files.is_file(path):
         raise UserError(f"there is no model {path}")
     if path.suffix == ".onnx":
         from hsjax.runtime.onnx import ONNXSession

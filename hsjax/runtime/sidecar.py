@@ -16,6 +16,9 @@ FORMAT = 2
 
 _BEFORE_BEATS = 1  # a format without `beats`: what was exported then takes windows, and is read as such
 
+MAX_RATE = 1_000_000
+"""Hz. Nothing that is recorded of a heart is as fast."""
+
 OUTPUT = "logits"
 """What every exported model puts out: one number a class, before softmax."""
 
@@ -197,10 +200,12 @@ def read(model: pathlib.Path) -> Sidecar:
       UserError: model, sidecar or front end is missing, the sidecar is damaged or of another format, or a file is not
         the one that the sidecar describes.
     """
+    together = "a model and its sidecar stay together, copy both"
+    if not files.is_file(model):
+        raise UserError(f"{model} is missing: {together}")
     path = path_of(model)
-    for needed in (model, path):
-        if not needed.is_file():
-            raise UserError(f"{needed} is missing: a model and its sidecar stay together, copy both")
+    if not files.is_file(path):
+        raise UserError(f"{path} is missing: {together}")
     try:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
@@ -220,7 +225,7 @@ def read(model: pathlib.Path) -> Sidecar:
 
 
 def _check(file: pathlib.Path, sha256: str, path: pathlib.Path) -> None:
-    if not file.is_file():
+    if not files.is_file(file):
         raise UserError(f"{file} is missing, {path.name} names it: copy the whole folder")
     if files.sha256(file) != sha256:
         raise UserError(f"{file} is not the file that {path.name} describes: stale or swapped file, export both again")
@@ -250,6 +255,14 @@ def _text(value: Any) -> bool:
 
 def _positive_whole(value: Any) -> bool:
     return type(value) is int and value > 0
+
+
+def _samples(value: Any) -> bool:
+    return _positive_whole(value) and value < 2**31
+
+
+def _rate(value: Any) -> bool:
+    return _positive_whole(value) and value <= MAX_RATE
 
 
 def _file_name(value: Any) -> bool:
@@ -300,9 +313,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "positive": (lambda value: value is None or _text(value), "a label or null"),
     "threshold": (lambda value: value is None or _probability(value), "between 0 and 1, or null"),
     "aggregation": _member(Aggregation),
-    "sample_rate": (_positive_whole, "a positive whole number"),
-    "window": (_positive_whole, "a positive whole number"),
-    "hop": (_positive_whole, "a positive whole number"),
+    "sample_rate": (_rate, f"a whole number of 1 to {MAX_RATE}"),
+    "window": (_samples, "a positive whole number below 2^31"),
+    "hop": (_samples, "a positive whole number below 2^31"),
     "versions": (_strings, "versions by name"),
     "beats": (
         lambda value: value is None or _beats(value),

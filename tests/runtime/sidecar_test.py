@@ -127,6 +127,8 @@ BAD = [
     ("aggregation", []),
     ("sample_rate", 0),
     ("sample_rate", 2000.0),
+    ("sample_rate", 10**400),
+    ("hop", 2**31),
     ("window", -1),
     ("hop", True),
     ("versions", ["jax"]),
