@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hsjax import runtime
 from hsjax.bench import output
 from hsjax.bench.profile import profile
+from hsjax.runtime import asking
 from hsjax.types import UserError
 
 _FAILED = 1
@@ -44,17 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of LiteRT: vector (without Intel's AMX, which slows small int8 models down), auto (LiteRT's own choice) "
         "or reference (default: %(default)s)",
     )
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", default=asking.SECONDS,
+        help="that each measurement of a model may take, all its runs together (default: %(default)g)",
+    )  # fmt: skip
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--table", action="store_true", help="tables, even where standard output is no terminal")
     form.add_argument("--json", action="store_true", help="JSON, even on a terminal")
     flags = parser.parse_args(arguments)
     if flags.repeats < 1:
         parser.error("--repeats has to be at least 1")
+    if not 0 < flags.timeout <= asking.MAX_SECONDS:
+        parser.error(f"--timeout has to be above 0 and at most {asking.MAX_SECONDS:g} seconds")
     tables = flags.table or (sys.stdout.isatty() and not flags.json)
     failed = False
     for model in flags.models:
         try:
-            found = profile(model, flags.batches, flags.threads, flags.repeats, runtime.Kernels(flags.kernels))
+            kernels = runtime.Kernels(flags.kernels)
+            found = profile(model, flags.batches, flags.threads, flags.repeats, kernels, flags.timeout)
         except UserError as error:
             failed = True
             shown = str(error) if tables else json.dumps({"model": str(model), "error": str(error)})

@@ -11,8 +11,7 @@ import numpy as np
 
 from hsjax import runtime
 from hsjax.bench import memory
-from hsjax.runtime import isolated
-from hsjax.types import UserError
+from hsjax.runtime import asking, isolated
 
 _WARM_UP_RUNS = 20
 _MAX_SECONDS = 20.0  # of timed runs; a slower model is run fewer times, `runs` says how many
@@ -77,6 +76,7 @@ def measure(
     repeats: int = 500,
     kernels: runtime.Kernels = runtime.Kernels.VECTOR,
     batch: int = 1,
+    seconds: float = asking.SECONDS,
 ) -> Measurement:
     """Measures one file in a fresh process.
 
@@ -86,15 +86,13 @@ def measure(
       repeats: timed runs; fewer, and at least 5, where they would take more than 20 seconds.
       kernels: for LiteRT.
       batch: examples in one run.
+      seconds: that all of it may take.
 
     Raises:
-      UserError: the file cannot be loaded or run.
+      UserError: the file cannot be loaded or run, or not in that time.
     """
-    with isolated.Isolated(isolated.Start.FRESH) as apart:
-        try:
-            return apart.call(measure_here, model, threads, repeats, kernels, batch)
-        except isolated.Died as died:
-            raise UserError(f"{model}: the process that ran it {died.how}") from died
+    with isolated.Isolated(isolated.Start.FRESH, seconds) as apart:
+        return asking.ask(apart, f"ran {model}", measure_here, model, threads, repeats, kernels, batch)
 
 
 def measure_here(

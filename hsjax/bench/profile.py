@@ -11,7 +11,7 @@ from hsjax.bench import tiers
 from hsjax.bench.macs import Count, count
 from hsjax.bench.measurement import Measurement, measure
 from hsjax.micro import Arena, MicroSession
-from hsjax.runtime import files, isolated, sidecar
+from hsjax.runtime import asking, files, isolated, sidecar
 from hsjax.types import UserError
 
 _SECONDS = 1.0
@@ -51,6 +51,7 @@ def profile(
     threads: Sequence[int] = (1,),
     repeats: int = 500,
     kernels: runtime.Kernels = runtime.Kernels.VECTOR,
+    timeout: float = asking.SECONDS,
 ) -> Profile:
     """Measures and counts; the file is never loaded in this process, which a damaged one could end.
 
@@ -60,19 +61,17 @@ def profile(
       threads: numbers of threads.
       repeats: as for `measure`.
       kernels: for LiteRT.
+      timeout: seconds that each measurement may take, and each count.
 
     Raises:
-      UserError: the file cannot be loaded or run, or its sidecar is not its own.
+      UserError: the file cannot be loaded or run, or not in that time, or its sidecar is not its own.
     """
-    if not model.is_file():
+    if not files.is_file(model):
         raise UserError(f"there is no model {model}")
-    measured = tuple(measure(model, many, repeats, kernels, batch) for many in threads for batch in batches)
-    with isolated.Isolated(isolated.Start.FRESH) as apart:
-        try:
-            counted = apart.call(count, model)
-            arena, no_arena = apart.call(arena_here, model)
-        except isolated.Died as died:
-            raise UserError(f"{model}: the process that ran it {died.how}") from died
+    measured = tuple(measure(model, many, repeats, kernels, batch, timeout) for many in threads for batch in batches)
+    with isolated.Isolated(isolated.Start.FRESH, timeout) as apart:
+        counted = asking.ask(apart, f"read {model}", count, model)
+        arena, no_arena = asking.ask(apart, f"ran {model}", arena_here, model)
     data = model.read_bytes()
     seconds = _seconds(model)
     need = tiers.Need(

@@ -14,6 +14,11 @@ def _loaded(model: pathlib.Path, threads: int) -> Predictor:
     return Predictor(model, threads)
 
 
+def forget() -> None:
+    """Closes the model that is loaded: another file may have taken its place."""
+    _loaded.cache_clear()
+
+
 def load(model: pathlib.Path, threads: int) -> Sidecar:
     """Loads a model and returns its description.
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from hsjax.data import audio, ecg_files, pipe
 from hsjax.predict import calls, stream
 from hsjax.predict.electrocardiogram import Reading
-from hsjax.runtime import isolated
+from hsjax.runtime import asking, isolated
 from hsjax.runtime.sidecar import Sidecar
 from hsjax.types import UserError
 
@@ -26,6 +26,8 @@ _FAILED_FILES, _BAD_MODEL = 1, 2
 _SIGNALLED = 128  # and the signal's number, as shells count
 _STANDARD_INPUT = pathlib.Path("-")
 _WAV = (b"RIFF", b"RF64")
+_LONGEST_HOP = 2**62  # samples
+_MAX_THREADS = 1000
 
 _EPILOG = f"""\
 One JSON object a line goes to standard output.
@@ -46,8 +48,10 @@ is safest raw, because arecord begins another WAV, header and all, after 2 GiB:
 arecord -f S16_LE -r 4000 -t raw | python -m hsjax.predict MODEL --stream - --raw s16le --sample-rate 4000
 A last line `error` tells that the stream broke.
 
-What fails has a line with file and error. The exit code is 0 if all went well, {_FAILED_FILES} if a file or a stream
-failed, {_BAD_MODEL} if the model cannot be used, and {_SIGNALLED} and its number if a signal ended it.
+What fails has a line with file and error, and the files behind it are still done. To take longer than --timeout, which
+a model with an endless loop does, is to fail; it holds for a file, for a window of a stream, and for loading the model.
+The exit code is 0 if all went well, {_FAILED_FILES} if a file or a stream failed, {_BAD_MODEL} if the model cannot
+be used, or not with these flags, and {_SIGNALLED} and its number if a signal ended it.
 """
 
 
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a JSON object for each file or window, and returns the exit code."""
     flags = _flags(arguments)
     try:
-        with _terminated_by_signal(), isolated.Isolated() as apart:
+        with _terminated_by_signal(), isolated.Isolated(seconds=flags.timeout) as apart:
             return _run(apart, flags)
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
@@ -67,24 +71,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(apart: isolated.Isolated, flags: argparse.Namespace) -> int:
     try:
-        described = apart.call(calls.load, flags.model, flags.threads)
+        described = asking.ask(apart, f"loaded {flags.model}", calls.load, flags.model, flags.threads)
+        _require_ecg(described, flags)
         hop = _hop(described, flags)
     except UserError as error:
-        print(_told(error, flags.model), file=sys.stderr)
+        print(error, file=sys.stderr)
         return _BAD_MODEL
     if flags.stream:
         return _FAILED_FILES if _stream(apart, flags, described, hop) else 0
     failed = False
     reading = Reading(flags.lead, flags.sample_rate)
     for file in flags.files:
+        doing = f"ran {flags.model} on {file}"
         try:
             if described.beats:
-                found = apart.call(calls.of_record, flags.model, flags.threads, file, reading)
+                found = asking.ask(apart, doing, calls.of_record, flags.model, flags.threads, file, reading)
             else:
-                found = apart.call(calls.of_file, flags.model, flags.threads, file)
+                found = asking.ask(apart, doing, calls.of_file, flags.model, flags.threads, file)
             line = {"file": str(file), **dataclasses.asdict(found)}
         except UserError as error:
-            line = {"file": str(file), "error": _told(error, flags.model)}
+            line = {"file": str(file), "error": str(error)}
             failed = True
         print(json.dumps(line), flush=True)
     return _FAILED_FILES if failed else 0
@@ -92,13 +98,14 @@ def _run(apart: isolated.Isolated, flags: argparse.Namespace) -> int:
 
 def _stream(apart: isolated.Isolated, flags: argparse.Namespace, described: Sidecar, hop: int) -> bool:
     """Prints the events of a stream; whether it broke."""
+    doing = f"ran {flags.model} on {flags.stream}"
     try:
         pieces = stream.resampled(_blocks(flags), described.sample_rate)
         for window in stream.windows(pieces, described.window, hop):
-            found = apart.call(calls.of_window, flags.model, flags.threads, window)
+            found = asking.ask(apart, doing, calls.of_window, flags.model, flags.threads, window)
             print(json.dumps(dataclasses.asdict(found)), flush=True)
     except UserError as error:
-        print(json.dumps({"error": _told(error, flags.model)}), flush=True)
+        print(json.dumps({"error": str(error)}), flush=True)
         return True
     return False
 
@@ -130,6 +137,14 @@ def _begins(file: BinaryIO) -> bytes:
     return beginning
 
 
+def _require_ecg(described: Sidecar, flags: argparse.Namespace) -> None:
+    """Flags that are for ECGs alone are not passed over in silence."""
+    if described.beats is None and flags.lead is not None:
+        raise UserError(f"{flags.model} takes sound, which has no leads: leave out --lead")
+    if described.beats is None and flags.sample_rate is not None and not flags.stream:
+        raise UserError(f"{flags.model} takes sound, and its files say their rates themselves: leave out --sample-rate")
+
+
 def _hop(described: Sidecar, flags: argparse.Namespace) -> int:
     """Samples between two windows of a stream."""
     if flags.stream and described.beats:
@@ -139,16 +154,14 @@ def _hop(described: Sidecar, flags: argparse.Namespace) -> int:
         )
     if flags.hop is None:
         return described.hop
-    hop = round(flags.hop * described.sample_rate)
-    if hop < 1:
-        raise UserError(f"--hop {flags.hop:g} is less than a sample at {described.sample_rate} Hz: raise it")
-    return hop
-
-
-def _told(error: UserError, model: pathlib.Path) -> str:
-    if isinstance(error, isolated.Died):
-        return f"the process that ran {model} {error.how}: the file is damaged or made to do harm, export it again"
-    return str(error)
+    hop = flags.hop * described.sample_rate
+    if not 0.5 < hop < _LONGEST_HOP:
+        least = f"{1 / described.sample_rate:g}"
+        raise UserError(
+            f"--hop {flags.hop:g} is less than a sample at {described.sample_rate} Hz, or without end: give seconds "
+            f"from {least} on"
+        )
+    return round(hop)
 
 
 @contextlib.contextmanager
@@ -182,6 +195,10 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("model", type=pathlib.Path, help=".tflite or .onnx file with its .json beside it")
     add("files", type=pathlib.Path, nargs="*", metavar="file", help="recordings: sounds or ECGs, as the model takes")
     add("--threads", type=int, default=1, help="threads the model may use (default: %(default)s)")
+    add(
+        "--timeout", type=float, metavar="SECONDS", default=asking.SECONDS,
+        help="that a file, or a window of a stream, may take (default: %(default)g)",
+    )  # fmt: skip
     add("--lead", help="of an ECG (default: the one that the model was trained on)")
     add("--sample-rate", type=int, metavar="HZ", help="of a table without times, or of raw samples")
     add("--stream", type=pathlib.Path, metavar="FILE", help="a file of any length, or - for standard input")
@@ -196,20 +213,22 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _problem(flags: argparse.Namespace) -> str | None:
-    if flags.threads < 1:
-        return "--threads has to be at least 1"
+    if not 1 <= flags.threads <= _MAX_THREADS:
+        return f"--threads has to be at least 1 and at most {_MAX_THREADS}"
+    if not 0 < flags.timeout <= asking.MAX_SECONDS:
+        return f"--timeout has to be above 0 and at most {asking.MAX_SECONDS:g} seconds"
     if bool(flags.files) == bool(flags.stream):
         return "give files, or one --stream"
     if (flags.raw or flags.hop is not None) and not flags.stream:
         return "--raw and --hop belong to --stream"
     if flags.raw and flags.sample_rate is None:
         return "--raw needs --sample-rate: nothing else says it"
-    if flags.sample_rate is not None and flags.sample_rate < 1:
-        return "--sample-rate has to be positive"
+    if flags.sample_rate is not None and not 1 <= flags.sample_rate <= audio.MAX_RATE:
+        return f"--sample-rate has to be from 1 to {audio.MAX_RATE}"
     if flags.stream and not flags.raw and flags.sample_rate is not None:
         return "--sample-rate belongs to --raw, or to tables: a stream with a header says its rate itself"
-    if flags.channels < 1 or (flags.channels > 1 and not flags.raw):
-        return "--channels has to be at least 1, and belongs to --raw"
+    if not 1 <= flags.channels <= pipe.MAX_CHANNELS or (flags.channels > 1 and not flags.raw):
+        return f"--channels has to be from 1 to {pipe.MAX_CHANNELS}, and belongs to --raw"
     if flags.hop is not None and not 0 < flags.hop < float("inf"):
         return "--hop has to be positive"
     return None

@@ -52,6 +52,10 @@ class Died(UserError):  # noqa: N818, what has died is not this program
         self.how = how
 
 
+class Late(Died):
+    """The other process was silent for too long, and was ended."""
+
+
 class Isolated:
     """Another process, which calls functions for this one; a new one takes its place when it has died.
 
@@ -80,7 +84,8 @@ class Isolated:
           **kwargs: of the function.
 
         Raises:
-          Died: the process did not survive it, or did not answer in time.
+          Died: the process did not survive it.
+          Late: it did not answer in time.
           Exception: what the function raises.
         """
         other = self._other = self._other or (_forked() if self._start is Start.FORK else _fresh())
@@ -89,7 +94,7 @@ class Isolated:
             other.requests.flush()
             if self._seconds is not None and not select.select([other.answers], [], [], self._seconds)[0]:
                 self.close()
-                raise Died(f"gave no answer within {self._seconds:g} s")
+                raise Late(f"gave no answer within {self._seconds:g} s")
             succeeded, outcome = pickle.load(other.answers)
         except (EOFError, ConnectionError, pickle.UnpicklingError) as error:
             self._other = None

@@ -10,6 +10,7 @@ import pytest
 from hsjax import bench
 from hsjax.bench import output
 from hsjax.export import onnx, tflite
+from tests import endless
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,17 @@ def test_a_json_object_a_model_where_nobody_looks(folder, tmp_path):
     assert integers["zipped_bytes"] == (tmp_path / "m.zip").stat().st_size
 
 
+def test_a_model_without_end_does_not_hold_up_the_next(folder, tmp_path):
+    path = tmp_path / "endless.onnx"
+    path.write_bytes(endless.model(16))
+    child = run("--repeats=5", "--batches=1", "--timeout=20", path, "m" * 300 + ".onnx", folder / "float32.onnx")
+    first, none, good = (json.loads(line) for line in child.stdout.splitlines())
+    assert (child.returncode, child.stderr) == (1, "")
+    assert f"ran {path} gave no answer within 20 s: allow more with --timeout" in first["error"]
+    assert none["error"] == f"there is no model {'m' * 300}.onnx"
+    assert good["runs"] == 5
+
+
 def test_tables_where_they_are_asked_for(folder):
     child = run("--repeats=5", "--table", "--batches=1", folder / "float32.tflite", folder / "missing.onnx")
     assert child.returncode == 1
@@ -73,11 +85,11 @@ def test_a_table_says_what_is_not_counted(folder):
     assert "at least: what WHILE multiply is not counted" in output.table(found)
 
 
-@pytest.mark.parametrize("flag", ["--batches=0", "--batches=1,,2", "--threads=x", "--repeats=0"])
+@pytest.mark.parametrize("flag", ["--batches=0", "--batches=1,,2", "--threads=x", "--repeats=0", "--timeout=nan"])
 def test_numbers_that_are_none_are_refused(flag):
     child = run(flag, "model.tflite")
     assert (child.returncode, child.stdout) == (2, "")
-    assert "at least 1" in child.stderr
+    assert "at least 1" in child.stderr or "above 0" in child.stderr
 
 
 def test_a_profile_needs_no_training_library(folder):

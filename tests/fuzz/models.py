@@ -16,20 +16,22 @@ import csv
 import functools
 import os
 import pathlib
+import re
 import sys
 import time
+from collections.abc import Callable
 
 import cases
 import numpy as np
 import readers
 
-from hsjax import predict
-from hsjax.runtime import Aggregation, Description, Input, Kernels, Variant, isolated, sidecar
-from hsjax.types import UserError
+from hsjax.predict import calls
+from hsjax.runtime import Aggregation, Description, Input, Variant, asking, isolated, sidecar
 
 WINDOW, CLASSES = 80, ("normal", "abnormal")
 _SOUND = "sound.wav"
 _SECONDS = 8.0  # of one mutant in the process that runs it
+_DEATH = re.compile(r"the process that ran it ([^:]*):")
 _COLUMNS = ("format", "mutants", "read", "refused", "failed")
 
 DESCRIPTION = Description(
@@ -88,17 +90,19 @@ def _model(root: pathlib.Path) -> pathlib.Path:
 
 def predicted(root: pathlib.Path) -> tuple[()]:
     """What `python -m hsjax.predict` does with a model and a recording."""
-    _apart(_predict, _model(root), root / _SOUND)
+    _ask(_predict, _model(root), root / _SOUND)
     return ()
 
 
 def _predict(model: pathlib.Path, recording: pathlib.Path) -> None:
-    predict.Predictor(model, kernels=Kernels.VECTOR).file(recording)
+    calls.forget()  # mutants have one path, one after the other
+    calls.load(model, 1)
+    calls.of_file(model, 1, recording)
 
 
 def inspected(root: pathlib.Path) -> tuple[()]:
     """What the gate does with a model."""
-    _apart(_inspect, _model(root))
+    _ask(_inspect, _model(root))
     return ()
 
 
@@ -114,11 +118,11 @@ def _inspect(path: pathlib.Path) -> None:
         assert np.isfinite(check.limit)
 
 
-def _apart(function: object, *arguments: pathlib.Path) -> None:
+def _ask(function: Callable[..., None], *arguments: pathlib.Path) -> None:
     try:
-        _process().call(function, *arguments)
-    except isolated.Died as error:
-        raise UserError(f"the process that ran it {error.how}") from error
+        asking.ask(_process(), "ran it", function, *arguments)
+    except asking.Unforeseen as error:  # the commands have a line for it, and it is a fault nevertheless
+        raise AssertionError(str(error)) from error.__cause__
 
 
 @functools.cache
@@ -131,8 +135,8 @@ def _process() -> isolated.Isolated:
 
 def deaths(results: list[readers.Result]) -> collections.Counter[str]:
     """How often the process that ran a mutant ended in which way."""
-    told = (result.detail.partition("the process that ran it ")[2] for result in results if result.outcome == "refused")
-    return collections.Counter(how for how in told if how)
+    told = (_DEATH.match(result.detail) for result in results if result.outcome == "refused")
+    return collections.Counter(how[1] for how in told if how)
 
 
 def main() -> int:

@@ -232,6 +232,9 @@ def test_an_hour_takes_no_more_memory_than_a_minute(folder):
         (["--stream", "-", "--raw", "s16le"], "--raw needs --sample-rate"),
         (["--stream", "-", "--sample-rate", "8000"], "a stream with a header says its rate itself"),
         (["--stream", "-", "--hop", "0"], "--hop has to be positive"),
+        (["--stream", "-", "--timeout", "0"], "--timeout has to be above 0 and at most 1e+06 seconds"),
+        (["--stream", "-", "--timeout", "nan"], "--timeout has to be above 0"),
+        (["a.csv", "--sample-rate", "9" * 400], "--sample-rate has to be from 1 to 1000000"),
         (["--stream", "-", "--channels", "2"], "belongs to --raw"),
     ],
 )
@@ -245,3 +248,8 @@ def test_flags_that_contradict_each_other(folder, capsys, arguments, message):
 def test_a_hop_below_one_sample(folder, capsys):
     assert predict.main([str(folder / MODELS[0]), "--stream", "x.wav", "--hop", "0.0001"]) == 2
     assert "less than a sample at 1000 Hz" in capsys.readouterr().err
+
+
+def test_a_hop_without_end(folder, capsys):
+    assert predict.main([str(folder / MODELS[0]), "--stream", "x.wav", "--hop", "1e308"]) == 2
+    assert "give seconds from 0.001 on" in capsys.readouterr().err
