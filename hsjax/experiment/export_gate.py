@@ -45,7 +45,9 @@ class _Windows(NamedTuple):
 def judge(context: Context, stage: ConfigDict, name: str, source: Source, files: list[pathlib.Path]) -> None:
     """Writes checks, predictions and costs of all files of a network into their folder.
 
-    Files are run in a process of its own: one that crashes it has failed, and the others go on.
+    Files are run in a process of its own: one that crashes it has failed, and the others go on. Whether TFLite Micro
+    has all operators of a file is not asked here: no run fails over microcontrollers that it never asked for, and
+    `python -m hsjax.micro` refuses such a file.
     """
     directory = files[0].parent
     windows = _windows(context, source, context.split(stage.protocol, stage.fold).test)
@@ -56,13 +58,7 @@ def judge(context: Context, stage: ConfigDict, name: str, source: Source, files:
         progress.bar(f"gate: {name}, recordings", len(files) * len(recordings)) as advance,
     ):
         for file in files:
-            try:
-                found = list(_checks(apart, context, stage, source, file, windows, recordings, advance))
-            except isolated.Died as error:
-                found = [gate.broken(file.name, "runs", f"the process that ran it {error.how}")]
-            except UserError as error:
-                found = [gate.broken(file.name, "runs on recordings", error)]
-            checks += found
+            checks += _judged(apart, context, stage, source, file, windows, recordings, advance)
     for file in [*files, directory / models.FRONT_END]:
         try:
             profiles[file.name] = _profile(file, stage.threads)
@@ -81,6 +77,48 @@ def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
     return _Windows(context.examples.samples[test], normalised, logits, emulated, taps)
 
 
+def _judged(
+    apart: isolated.Isolated,
+    context: Context,
+    stage: ConfigDict,
+    source: Source,
+    file: pathlib.Path,
+    windows: _Windows,
+    recordings: list[export_scoring.Tested],
+    advance: Callable[[int], None],
+) -> list[gate.Check]:
+    """All checks of a file as far as it can be run, and where one failed the layer to look at."""
+    found = []
+    try:
+        for check in _checks(apart, context, stage, source, file, windows, recordings, advance):
+            found.append(check)
+    except isolated.Died as error:
+        found.append(gate.broken(file.name, "runs", f"the process that ran it {error.how}"))
+    except UserError as error:
+        found.append(gate.broken(file.name, "runs on recordings", error))
+    if not all(check.passed for check in found):
+        found += _located(apart, source, file, windows)
+    return found
+
+
+def _located(apart: isolated.Isolated, source: Source, file: pathlib.Path, windows: _Windows) -> Iterator[gate.Check]:
+    """The layer of a failed file to look at; none of a file that its sidecar does not describe, which has been told."""
+    try:
+        described = sidecar.read(file)
+    except UserError:
+        return
+    beside = models.reference(file.parent, described.variant, described.input)
+    few = _inputs(described, windows)[: gate.EXAMPLES]
+    try:
+        yield apart.call(gate.locate, file, described.variant, few, beside, windows.taps)
+    except isolated.Died as error:
+        yield gate.broken(file.name, "values of its layers", f"the process that ran it {error.how}")
+
+
+def _inputs(described: Sidecar, windows: _Windows) -> np.ndarray:
+    return windows.samples if described.input is Input.SAMPLES else windows.features
+
+
 def _checks(
     apart: isolated.Isolated,
     context: Context,
@@ -91,23 +129,21 @@ def _checks(
     recordings: list[export_scoring.Tested],
     advance: Callable[[int], None],
 ) -> Iterator[gate.Check]:
-    """All checks of a file, and where one failed the layer to look at."""
+    """All checks of a file; of one that names other classes than its network there is nothing to compare."""
     described = sidecar.read(file)
-    yield gate.labels(file.name, described.labels, context.dataset.classes)
-    inputs = windows.samples if described.input is Input.SAMPLES else windows.features
+    labels = gate.labels(file.name, described.labels, context.dataset.classes)
+    yield labels
+    if not labels.passed:
+        return
+    inputs = _inputs(described, windows)
     found = apart.call(gate.inspect, file, inputs, windows.logits, stage.float_deviation, described.variant)
+    yield from found
     if described.variant in source.trained and all(check.passed for check in found):
         limit = stage.emulation_agreement
-        found.append(apart.call(gate.emulation, file, inputs, windows.emulated, limit, context.dataset.classes))
-    yield from found
+        yield apart.call(gate.emulation, file, inputs, windows.emulated, limit, context.dataset.classes)
     predictions = export_scoring.score(apart, file, described, recordings, source.reference, advance)
     folder.save_predictions(exports.predictions_path(file), predictions)
-    compared = list(_compare(context, stage, source, file, described, predictions))
-    yield from compared
-    if not all(check.passed for check in (*found, *compared)):
-        beside = models.reference(file.parent, described.variant, described.input)
-        few = inputs[: gate.EXAMPLES]
-        yield apart.call(gate.locate, file, described.variant, few, beside, windows.taps)
+    yield from _compare(context, stage, source, file, described, predictions)
 
 
 def _compare(
@@ -121,7 +157,7 @@ def _compare(
     """Whether a file decides as its network does, and loses nothing that matters."""
     expected = source.expected(described.variant)
     classes = [_decided(one, described) for one in (expected, predictions)]
-    yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels)
+    yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels, one_may_differ=True)
     ranked, network = (_of_classes_there(one, context.positive) for one in (predictions, expected))
     ours, theirs = (
         evaluate.selection(one.probabilities, one.label, context.positive)["auroc"] for one in (ranked, network)
@@ -136,10 +172,15 @@ def _compare(
     )
     # Of the file minus its network: the lower end of the interval is the largest drop it leaves possible.
     low = next((row.low for row in paired if row.metric.endswith(":auroc")), None)
-    bound = None if low is None else max(0.0, -low)
+    bound = None if low is None else largest_drop(low)
     groups = min(coverage.groups_by_class(ranked.label, ranked.group, ranked.classes).values())
     few = groups if groups < coverage.ENOUGH_GROUPS else None
     yield from gate.metric_drop(file.name, "AUROC", theirs, ours, limit=stage.auroc_drop, bound=bound, few=few)
+
+
+def largest_drop(low: float) -> float:
+    """That the lower end of an interval of differences leaves possible: none where it is above 0, nan of nan."""
+    return float(np.maximum(0.0, -low))
 
 
 def _of_classes_there(predictions: Predictions, positive: int | None) -> Predictions:

@@ -1,29 +1,17 @@
 """What a file consists of: operators that its runtime has, and a scale for every channel of a convolution."""
 
+import itertools
 import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hsjax.export import onnx
 from hsjax.export.gate.checks import Check, none_of
 from hsjax.export.required import required
 from hsjax.runtime import litert
 from hsjax.runtime.graph import opened
-
-_MICRO = """
-ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
-BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV
-DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER
-GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND
-LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD
-PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
-RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH
-SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV
-UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
-"""
-
-MICRO_OPERATORS = frozenset(_MICRO.split())
-"""Builtin operators of TFLite Micro, tflite-micro 0.dev20261023."""
+from hsjax.runtime.micro_operators import lacking
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 
@@ -36,15 +24,33 @@ def builtin(path: pathlib.Path) -> Check:
     if path.suffix == ".tflite":
         foreign = [name for name in litert.operators(path.read_bytes()) if name.startswith(litert.CUSTOM)]
     else:
-        nodes = onnx.opened(path).graph.node
-        foreign = [f"{node.domain}:{node.op_type}" for node in nodes if node.domain not in _ONNX_DOMAINS]
+        foreign = _foreign(onnx.opened(path))
     return none_of(path.name, "operators that are not builtin", foreign, "all builtin")
+
+
+def _foreign(model: Any) -> list[str]:
+    """Operators of other domains in the graph of an ONNX model, in its branches and loops, and in its own functions."""
+    own = {(function.domain, function.name) for function in model.functions}
+    nodes = itertools.chain(_nodes(model.graph.node), *(_nodes(function.node) for function in model.functions))
+    return [
+        f"{node.domain}:{node.op_type}"
+        for node in nodes
+        if node.domain not in _ONNX_DOMAINS and (node.domain, node.op_type) not in own
+    ]
+
+
+def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    """With those of the graphs in their attributes."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph.node)
 
 
 def micro(path: pathlib.Path) -> Check:
     """Only operators that TFLite Micro has."""
-    lacking = dict.fromkeys(name for name in litert.operators(path.read_bytes()) if name not in MICRO_OPERATORS)
-    return none_of(path.name, "operators that TFLite Micro lacks", lacking, "all there")
+    return none_of(path.name, "operators that TFLite Micro lacks", lacking(path.read_bytes()), "all there")
 
 
 def valid(path: pathlib.Path) -> Check:

@@ -2,16 +2,15 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from hsjax import runtime
-from hsjax.export.gate import contents, layers, parity
+from hsjax.export.gate import contents, layers, parity, taken_in
 from hsjax.export.gate.checks import Check, broken
 from hsjax.runtime import Variant
-from hsjax.runtime.litert import LiteRTSession
 from hsjax.types import UserError
 
 _BATCHES = (1, 8, 16)
@@ -30,8 +29,8 @@ def inspect(
     """All checks that one file needs by itself.
 
     Only builtin operators. ONNX: `onnx.checker`, and equal results for batches of 1, 8 and 16. Integers: a scale for
-    every channel of a convolution, and inputs that fit the range of the file's. Float weights: `deviation` of the
-    outputs. Any other file deviates by design: see `agreement` and `metric_drop`.
+    every channel of a convolution. Calibrated ranges: that of the network's input fits what comes to it. Float weights:
+    `deviation` of the outputs. Any other file deviates by design: see `agreement` and `metric_drop`.
 
     Args:
       path: the file.
@@ -50,7 +49,8 @@ def inspect(
         half = variant in (Variant.TFLITE_FLOAT16, Variant.ONNX_FLOAT16)
         if not exact and not half:
             checks.append(contents.scales(path))
-        checks += _of_input(path, session, inputs)
+        if variant.calibrated if variant else session.input_dtype != np.float32:
+            checks.append(taken_in.check(path, session, inputs))
         if path.suffix == ".onnx":
             most = parity.MAX_BATCH_DEVIATION
             if variant is Variant.ONNX_INT8_DYNAMIC:  # whose ranges are those of the batch
@@ -90,24 +90,6 @@ def emulation(
     return dataclasses.replace(check, check=parity.EMULATION)
 
 
-def _of_input(path: pathlib.Path, session: runtime.Session, inputs: Float[np.ndarray, "n ..."]) -> Iterator[Check]:
-    """Whether the test inputs fit the range that calibration has found for the file's input."""
-    quantisation = session.input_quantisation if isinstance(session, LiteRTSession) else None
-    if quantisation is None or not inputs.size:
-        return
-    rounded = quantisation.dequantise(quantisation.quantise(inputs.astype(np.float32)))
-    signal, noise = (float(np.square(values, dtype=np.float64).sum()) for values in (inputs, inputs - rounded))
-    decibels = layers.ratio(signal, noise)
-    ends = np.iinfo(quantisation.dtype)
-    low, high = quantisation.dequantise(np.array([ends.min, ends.max], quantisation.dtype))
-    detail = (
-        f"the file's range is {low:.3g} to {high:.3g} by its calibration, test inputs lie within "
-        f"{inputs.min():.3g} to {inputs.max():.3g}"
-    )
-    check = "signal to noise of its input, dB"
-    yield Check(path.name, check, decibels, layers.MIN_INPUT_DECIBELS, decibels >= layers.MIN_INPUT_DECIBELS, detail)
-
-
 def _batches(path: pathlib.Path, session: runtime.Session, inputs: Float[np.ndarray, "n ..."], limit: float) -> Check:
     check = f"deviation between batches of {', '.join(map(str, _BATCHES))}"
     largest = max(_BATCHES)
@@ -120,7 +102,7 @@ def _batches(path: pathlib.Path, session: runtime.Session, inputs: Float[np.ndar
         for size in _BATCHES
     )
     checks = [parity.deviation(path.name, alone, together, limit, check) for together in batched]
-    return max(checks, key=lambda one: one.value)
+    return max(checks, key=lambda one: (not one.passed, one.value))  # what is no number is larger than nothing
 
 
 def locate(

@@ -74,11 +74,9 @@ def agreement(
     measured: Int[np.ndarray, " n"],
     limit: float = MIN_AGREEMENT,
     classes: tuple[str, ...] = (),
+    one_may_differ: bool = False,
 ) -> Check:
     """Part of the units (recordings) for which a file predicts the same class as JAX.
-
-    One unit that lies on the threshold says nothing: of 20 or more, where one alone is more than `limit` leaves out, one
-    may differ.
 
     Args:
       model: name of the file.
@@ -86,11 +84,13 @@ def agreement(
       measured: class predicted by the file.
       limit: the least that passes.
       classes: their names, to tell which are exchanged where exchanging them would make the file agree.
+      one_may_differ: of 20 or more, where one alone is more than `limit` leaves out: that one recording lies on the
+        threshold says nothing.
     """
     equal, total = int((reference == measured).sum()), len(reference)
     value = equal / total if total else np.nan
     detail = f"{equal} of {total}"
-    passed = value >= limit or (total >= _ONE_MAY_DIFFER and total - equal == 1)
+    passed = value >= limit or (one_may_differ and total >= _ONE_MAY_DIFFER and total - equal == 1)
     if passed and value < limit:
         detail += "; of so few, one may differ"
     if not passed and classes:
@@ -129,14 +129,16 @@ def metric_drop(
       reference: of JAX.
       measured: of the file.
       limit: the most that passes.
-      bound: the largest drop in the paired 95 % interval, for a second check; None where there are too few groups for
-        an interval.
+      bound: the largest drop in the paired 95 % interval, for a second check; None where there is no interval, which
+        is told.
       few: how many groups hold the rarest class, where they are too few for an interval that means what it says (see
         `evaluate.coverage`): it is told and not judged. None where they suffice.
     """
     value = reference - measured
     detail = f"{measured:.4f} after {reference:.4f}"
-    if bound is not None and few is not None:
+    if bound is None:
+        detail += "; no interval"
+    elif few is not None:
         detail += f"; its paired 95 % interval reaches {bound:.4f}, not judged with {few} groups of a class"
     checks = [Check(model, f"{metric} drop", value, limit, value <= limit, detail)]
     if bound is not None and few is None:

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from hsjax.export import gate
+from hsjax.runtime.micro_operators import MICRO_OPERATORS
 
 # Asks TFLite Micro's own interpreter for every builtin operator, each in a copy of the process: some do not survive a
 # model of one operator without options.
@@ -45,4 +45,4 @@ for name, code in vars(schema.BuiltinOperator).items():
 
 def test_operators_of_microcontrollers_are_those_that_tflite_micro_says():
     done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == gate.MICRO_OPERATORS
+    assert set(done.stdout.split()) == MICRO_OPERATORS

@@ -6,19 +6,19 @@ from hsjax.export import gate
 from hsjax.runtime import Input, Variant, sidecar
 
 BUILTIN, SCALES = "operators that are not builtin", "convolutions without a scale per channel"
+TAKEN_IN = "signal to noise of its input, dB"
 BATCHES = "deviation between batches of 1, 8, 16"
 EXPECTED = {
     Variant.TFLITE_FLOAT32: [BUILTIN, "deviation"],
     Variant.TFLITE_FLOAT16: [BUILTIN, "deviation"],
     Variant.TFLITE_DYNAMIC: [BUILTIN, SCALES],
-    Variant.TFLITE_INT8: [BUILTIN, SCALES],
-    Variant.TFLITE_INT16: [BUILTIN, SCALES],
+    Variant.TFLITE_INT8: [BUILTIN, SCALES, TAKEN_IN],
+    Variant.TFLITE_INT16: [BUILTIN, SCALES, TAKEN_IN],
     Variant.ONNX_FLOAT32: [BUILTIN, "onnx.checker problems", BATCHES, "deviation"],
     Variant.ONNX_FLOAT16: [BUILTIN, "onnx.checker problems", BATCHES, "deviation"],
-    Variant.ONNX_INT8_STATIC: [BUILTIN, "onnx.checker problems", SCALES, BATCHES],
+    Variant.ONNX_INT8_STATIC: [BUILTIN, "onnx.checker problems", SCALES, TAKEN_IN, BATCHES],
     Variant.ONNX_INT8_DYNAMIC: [BUILTIN, "onnx.checker problems", SCALES, BATCHES],
 }
-INTEGER_ENDS = (Variant.TFLITE_INT8, Variant.TFLITE_INT16)
 
 
 def passes(checks):
@@ -32,8 +32,6 @@ def test_good_files_pass_every_check(exported):
         inputs = exported.samples if described.input is Input.SAMPLES else exported.features
         found = gate.inspect(path, inputs, exported.logits, variant=described.variant)
         expected = list(EXPECTED[described.variant])
-        if described.variant in INTEGER_ENDS and described.input is Input.FEATURES:
-            expected.append("signal to noise of its input, dB")
         assert [check.check for check in found] == expected
         checks += found
     assert len(checks) > 50
@@ -73,6 +71,26 @@ def test_results_that_depend_on_the_batch_fail(tmp_path, rng):
     assert passes(gate.inspect(path, x, x - x.mean(axis=0))) == [True, True, False, True]
 
 
+def test_no_number_at_all_in_one_batch_fails(tmp_path, rng):
+    """x + 0 log(15.5 - n) of batches of n: x of 1 and 8, and no number of 16."""
+    x = rng.normal(size=(16, 4)).astype(np.float32)
+    path = tmp_path / "sixteen.onnx"
+    nodes = [
+        onnx.helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
+        onnx.helper.make_node("Cast", ["n"], ["real"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Constant", [], ["most"], value_floats=[15.5]),
+        onnx.helper.make_node("Sub", ["most", "real"], ["left"]),
+        onnx.helper.make_node("Log", ["left"], ["log"]),
+        onnx.helper.make_node("Constant", [], ["nothing"], value_floats=[0.0]),
+        onnx.helper.make_node("Mul", ["log", "nothing"], ["zero"]),
+        onnx.helper.make_node("Add", ["x", "zero"], ["y"]),
+    ]
+    write_onnx(path, "batch", *nodes)
+    _, _, batches, _ = gate.inspect(path, x, x)
+    assert not batches.passed
+    assert np.isnan(batches.value)
+
+
 def test_a_fixed_batch_fails(tmp_path, rng):
     x = rng.normal(size=(16, 4)).astype(np.float32)
     path = tmp_path / "fixed.onnx"
@@ -96,3 +114,15 @@ def test_a_file_that_the_checker_refuses_fails(tmp_path, rng):
     model.graph.name = ""
     path.write_bytes(model.SerializeToString())
     assert passes(gate.inspect(path, x, np.abs(x))) == [True, False, True, True]
+
+
+@pytest.mark.parametrize(("different", "limit", "passed"), [(1, 0.995, False), (0, 0.995, True), (1, 0.95, True)])
+def test_of_the_windows_of_an_emulation_none_is_let_off(tmp_path, different, limit, passed):
+    """19 of 20 are less than 99.5 %."""
+    logits = np.tile(np.array([[2.0, 1.0, 0.0, 0.0]], np.float32), (20, 1))
+    path = tmp_path / "abs.onnx"
+    write_onnx(path, "batch", onnx.helper.make_node("Abs", ["x"], ["y"]))
+    emulated = logits.copy()
+    emulated[:different] = emulated[:different, ::-1]
+    check = gate.emulation(path, logits, emulated, limit, tuple("abcd"))
+    assert (check.passed, check.value) == (passed, 1 - different / 20)

@@ -34,9 +34,10 @@ def test_of_few_units_one_may_lie_on_the_threshold(total, different, passed):
     reference = np.zeros(total, int)
     measured = reference.copy()
     measured[:different] = 1
-    check = gate.agreement("m", reference, measured)
+    check = gate.agreement("m", reference, measured, one_may_differ=True)
     assert check.passed == passed
     assert ("one may differ" in check.detail) == passed
+    assert not gate.agreement("m", reference, measured).passed
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,11 @@ def test_the_worse_end_of_its_interval_counts_too(bound, passed):
     assert point.passed
     assert interval.check == "auroc drop, worse end of its paired 95 % interval"
     assert (interval.passed, interval.limit) == (passed, 0.01)
+
+
+def test_where_there_is_no_interval_it_says_so():
+    (check,) = gate.metric_drop("m", "auroc", 0.9, 0.895)
+    assert check.detail == "0.8950 after 0.9000; no interval"
 
 
 def test_an_interval_of_few_groups_is_told_and_not_judged():

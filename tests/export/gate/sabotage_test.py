@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from hsjax import runtime
-from hsjax.export import gate, onnx_forms, tflite
+from hsjax.export import gate, joined, onnx_forms, tflite
 from hsjax.export import onnx as to_onnx
 from hsjax.export.gate import contents
 from hsjax.runtime import Variant, quiet
+from tests.export.conftest import front_end
 
 SCALES = "convolutions without a scale per channel"
 # Channels of a depthwise convolution a thousand times apart, as batch norm leaves them.
@@ -34,13 +35,26 @@ def test_wrong_calibration_is_named_in_tflite(exported, tmp_path, form, factor):
     assert list(found) == ["signal to noise of its input, dB"]
     extent = f"{exported.features.min():.3g} to {exported.features.max():.3g}"
     assert found["signal to noise of its input, dB"].endswith(f"by its calibration, test inputs lie within {extent}")
+    content = path.read_bytes()
+    path.write_bytes(joined.tflite(tflite.float32(front_end, exported.samples[:1].shape), content))
+    found = failed(gate.inspect(path, exported.samples, exported.logits, variant=Variant(f"tflite-{form}")))
+    assert list(found) == ["signal to noise of its input, dB"]
 
 
 @pytest.mark.parametrize("scale", [100.0, 1e-3])
 def test_wrong_calibration_is_named_in_onnx(exported, tmp_path, scale):
     path = tmp_path / "wrong.onnx"
     float32 = exported.paths["onnx-float32-features.onnx"]
-    path.write_bytes(onnx_forms.int8_static(float32.read_bytes(), scale * exported.features))
+    wrong = onnx_forms.int8_static(float32.read_bytes(), np.float32(scale) * exported.features)
+    path.write_bytes(joined.onnx(to_onnx.from_tflite(tflite.float32(front_end, exported.samples[:1].shape)), wrong))
+    found = failed(gate.inspect(path, exported.samples, exported.logits, variant=Variant.ONNX_INT8_STATIC))
+    assert list(found) == ["signal to noise of its input, dB"]
+    path.write_bytes(wrong)
+    found = failed(gate.inspect(path, exported.features, exported.logits, variant=Variant.ONNX_INT8_STATIC))
+    assert list(found) == ["signal to noise of its input, dB"]
+    few = exported.features[::2]  # 16 of 32
+    extent = f"{few.min():.3g} to {few.max():.3g}"
+    assert found["signal to noise of its input, dB"].endswith(f"by its calibration, test inputs lie within {extent}")
     check = gate.locate(path, Variant.ONNX_INT8_STATIC, exported.features, float32, {})
     assert not check.passed
     assert "the range of its input does not fit, as after calibration with other data" in check.detail
@@ -118,6 +132,37 @@ def test_operators_of_another_domain_are_named(tmp_path):
     assert contents.builtin(path) == gate.Check(
         path.name, "operators that are not builtin", 1.0, 0.0, False, "com.microsoft:Gelu"
     )
+
+
+@pytest.mark.parametrize("place", ["branch", "function"])
+def test_operators_of_another_domain_are_named_wherever_they_hide(tmp_path, place):
+    """In a branch of an If, in a branch of that; in a function of the file's own, which is no foreign operator."""
+    import onnx
+
+    make, real = onnx.helper, onnx.TensorProto.FLOAT
+    ends = [make.make_tensor_value_info(name, real, ["batch", 4]) for name in "xy"]
+    foreign = make.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
+    sets = [make.make_opsetid("", 17), make.make_opsetid("com.microsoft", 1), make.make_opsetid("own", 1)]
+    functions = []
+    if place == "branch":
+        always = make.make_node("Constant", [], ["always"], value=make.make_tensor("t", onnx.TensorProto.BOOL, [], [1]))
+        node = foreign
+        for _ in range(2):
+            other = make.make_graph([make.make_node("Abs", ["x"], ["y"])], "other", [], ends[1:])
+            branch = make.make_graph([node], "branch", [], ends[1:])
+            node = make.make_node("If", ["always"], ["y"], then_branch=branch, else_branch=other)
+        nodes = [always, node]
+    else:
+        nodes = [make.make_node("named", ["x"], ["y"], domain="own")]
+        functions = [make.make_function("own", "named", ["x"], ["y"], [foreign], sets)]
+    model = make.make_model(
+        make.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=sets, ir_version=8, functions=functions
+    )
+    path = tmp_path / "hidden.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert runtime.load(path).run(np.ones((1, 4), np.float32)) == pytest.approx(0.8413447)  # of the normal distribution
+    check = contents.builtin(path)
+    assert (check.passed, check.detail) == (False, "com.microsoft:Gelu")
 
 
 def test_operators_that_a_microcontroller_lacks_are_named(exported, tmp_path):
