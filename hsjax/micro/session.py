@@ -20,6 +20,7 @@ from jaxtyping import Float, Int8
 
 from hsjax import runtime
 from hsjax.runtime.litert import Quantisation
+from hsjax.runtime.micro_operators import lacking
 from hsjax.runtime.session import Session
 from hsjax.types import UserError
 
@@ -65,11 +66,18 @@ class MicroSession(Session):
           arena_bytes: what the interpreter may use; `arena` says how much it takes.
 
         Raises:
-          UserError: no such file, a damaged one, an operator that TFLite Micro lacks, several inputs or outputs, an
-            arena that is too small, or a package is not installed.
+          UserError: no such file, a damaged one or one of another kind, operators that TFLite Micro lacks, several
+            inputs or outputs, an arena that is too small, or a package is not installed.
         """
+        if path.suffix != ".tflite":
+            raise UserError(f"{path}: TFLite Micro runs .tflite files only")
         library = _library()
         runtime.load(path)  # TFLite Micro believes whatever a file says of itself, LiteRT checks it
+        names = lacking(path.read_bytes())
+        if names:
+            raise UserError(
+                f"{path} cannot be run by TFLite Micro, which lacks {', '.join(names)}: build the network without them"
+            )
         said: Callable[[], str] = str
         try:
             with _native_stderr_text() as said:
@@ -90,13 +98,19 @@ class MicroSession(Session):
     def run_quantised(self, example: Int8[np.ndarray, "..."]) -> Int8[np.ndarray, "..."]:
         """The int8 output for one int8 example of `input_shape`, as the microcontroller sees both."""
         self._interpreter.set_input(example[None], 0)
-        self._interpreter.invoke()
+        self._invoke()
         return self._interpreter.get_output(0)[0]
 
     def bind(self, batch: Float[np.ndarray, "n ..."]) -> Callable[[], None]:
         """As in Session."""
         self._interpreter.set_input(self.input_quantisation.quantise(batch) if self.input_quantisation else batch, 0)
-        return self._interpreter.invoke
+        return self._invoke
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise UserError(f"{self.path} cannot be run by TFLite Micro: {error}") from error
 
     def arena(self) -> Arena:
         """The memory that the model takes, once it has run."""

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
+import onnx
 import pytest
 
 from hsjax import runtime
@@ -156,6 +158,29 @@ def test_float_models_and_models_from_samples(folder, tmp_path, capsys):
     assert "C code is made for full int8 models" in refusal(capsys, model, tmp_path / "c")
     model = describe(folder, "float.tflite", Variant.TFLITE_FLOAT32, Input.SAMPLES)
     assert "takes samples; C code is made for models with input features" in refusal(capsys, model, tmp_path / "c")
+
+
+def test_operators_that_a_microcontroller_lacks_are_all_named(folder, tmp_path, capsys):
+    def network(x):
+        return jnp.fft.rfft(jnp.arctan2(x, x + 1)).real
+
+    (folder / "foreign.tflite").write_bytes(tflite.float32(network, (1, 64)))
+    model = describe(folder, "foreign.tflite", Variant.TFLITE_FLOAT32, Input.FEATURES)
+    error = refusal(capsys, model, tmp_path / "c")
+    assert "which lacks ATAN2, " in error
+    assert "RFFT2D" in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_of_another_runtime(folder, tmp_path, capsys):
+    """A sound ONNX file, x to |x|, with a sidecar of its own."""
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 4]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Abs", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    sets = [onnx.helper.make_opsetid("", 17)]
+    content = onnx.helper.make_model(graph, opset_imports=sets, ir_version=8).SerializeToString()
+    (folder / "other.onnx").write_bytes(content)
+    model = describe(folder, "other.onnx", Variant.ONNX_FLOAT32, Input.FEATURES)
+    assert "other.onnx: TFLite Micro runs .tflite files only" in refusal(capsys, model, tmp_path / "c")
 
 
 def edited(folder, **changes):

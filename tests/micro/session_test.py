@@ -2,10 +2,12 @@
 
 import sys
 
+import flatbuffers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from hsjax import runtime
@@ -132,10 +134,33 @@ def test_what_cannot_be_run(exported, tmp_path, monkeypatch):
     damaged.write_bytes(exported.model.read_bytes()[:20_000])
     with pytest.raises(UserError, match=r"damaged.tflite cannot be run by LiteRT"):
         MicroSession(damaged)
-    foreign = tmp_path / "foreign.tflite"
-    foreign.write_bytes(tflite.float32(lambda x: jnp.arctan2(x, x + 1), (1, 4)))
-    with pytest.raises(UserError, match=r"foreign.tflite cannot be run by TFLite Micro"):
-        MicroSession(foreign)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(exported.model.read_bytes())
+    with pytest.raises(UserError, match=r"other.onnx: TFLite Micro runs .tflite files only"):
+        MicroSession(other)
     monkeypatch.setitem(sys.modules, "tflite_micro", None)
     with pytest.raises(UserError, match=r'pip install "hsjax\[micro\]"'):
         MicroSession(exported.model)
+
+
+def test_what_the_interpreter_refuses_while_it_runs(tmp_path):
+    """The reciprocal root of a negative number, in integers: the file is sound, and of 0 and more it is computed."""
+    path = tmp_path / "roots.tflite"
+    steps = schema.QuantizationParametersT(scale=[0.5], zeroPoint=[0])
+    tensors = [
+        schema.TensorT(shape=[1, 4], type=schema.TensorType.INT8, buffer=0, name=name, quantization=steps, hasRank=True)
+        for name in (b"in", b"out")
+    ]
+    subgraph = schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[1], operators=[schema.OperatorT(0, [0], [1])])
+    code = schema.BuiltinOperator.RSQRT
+    codes = [schema.OperatorCodeT(code, builtinCode=code, version=2)]
+    model = schema.ModelT(version=3, operatorCodes=codes, subgraphs=[subgraph], buffers=[schema.BufferT()])
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    session = MicroSession(path)
+    np.testing.assert_array_equal(session.run(np.full((1, 4), 4, np.float32)), np.full((1, 4), 0.5))
+    with pytest.raises(UserError, match=r"roots.tflite cannot be run by TFLite Micro"):
+        session.run(np.full((1, 4), -4, np.float32))
+    with pytest.raises(UserError, match=r"roots.tflite cannot be run by TFLite Micro"):
+        session.run_quantised(np.full((1, 4), -8, np.int8)[0])
