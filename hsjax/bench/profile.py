@@ -68,12 +68,12 @@ def profile(
     """
     if not files.is_file(model):
         raise UserError(f"there is no model {model}")
+    seconds = _seconds(model)  # before the measurements: a stale sidecar would discard them
     measured = tuple(measure(model, many, repeats, kernels, batch, timeout) for many in threads for batch in batches)
     with isolated.Isolated(isolated.Start.FRESH, timeout) as apart:
         counted = asking.ask(apart, f"read {model}", count, model)
         arena, no_arena = asking.ask(apart, f"ran {model}", arena_here, model)
     data = model.read_bytes()
-    seconds = _seconds(model)
     need = tiers.Need(
         len(data),
         measured[0].model_memory_bytes,
