@@ -20,13 +20,12 @@ from hsjax.types import UserError
 _FAILED = 2
 
 
-def of_stage(run: pathlib.Path, stage: str, bits: int = 4) -> list[compress.Sensitivity]:
-    """Of every kernel of a trained stage, the most sensitive one first.
+def opened(run: pathlib.Path, stage: str) -> tuple[Context, Training]:
+    """A run that is there, and the training of one of its stages under its first protocol, seed and fold.
 
     Args:
       run: a run's folder.
-      stage: name of a float train stage in it; of its first protocol, seed and fold.
-      bits: that one kernel at a time has.
+      stage: name of a train stage in it.
 
     Raises:
       UserError: there is no such run or stage, or it is not trained.
@@ -39,16 +38,30 @@ def of_stage(run: pathlib.Path, stage: str, bits: int = 4) -> list[compress.Sens
     stages = config.stages(settings, StageKind.TRAIN)
     if stage not in stages:
         raise UserError(f"{run} has no train stage {stage!r}; it has {', '.join(stages)}")
-    if settings.stages[stage].quantise.weights:
-        raise UserError(f"stage {stage!r} is quantised; name the float one that it begins with")
-    context = Context(settings, run)
-    protocol = settings.protocols[0]
+    context, protocol = Context(settings, run), settings.protocols[0]
     training = Training(protocol, settings.seeds[0], context.folds(protocol)[0], stage)
     if context.trained(training).record() is None:
         raise UserError(f"stage {stage!r} of {run} is not trained; run its command to the end")
+    return context, training
+
+
+def of_stage(run: pathlib.Path, stage: str, bits: int = 4) -> list[compress.Sensitivity]:
+    """Of every kernel of a trained stage, the most sensitive one first.
+
+    Args:
+      run: a run's folder.
+      stage: name of a float train stage in it.
+      bits: that one kernel at a time has.
+
+    Raises:
+      UserError: see `opened`; or the stage is not a float one.
+    """
+    context, training = opened(run, stage)
+    if context.stage(stage).quantise.weights:
+        raise UserError(f"stage {stage!r} is quantised; name the float one that it begins with")
     variables, _ = train_stage.load(context, training)
-    chosen = context.split(protocol, training.fold).validation
-    inputs, label = context.inputs(protocol, training.fold).on_host(chosen), context.examples.label[chosen]
+    chosen = context.split(training.protocol, training.fold).validation
+    inputs, label = context.inputs(training.protocol, training.fold).on_host(chosen), context.examples.label[chosen]
     return compress.sensitivities(context.network(stage), variables, inputs, label, bits)
 
 
