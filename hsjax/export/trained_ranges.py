@@ -76,10 +76,12 @@ def to_tflite(network: Network, variables: Variables, input_shape: tuple[int, ..
     quantiser = quantised.quantiser_of(network)
     described = _described(network, held, input_shape)
     names: list[tuple[str, ...]] = []
+    order: list[tuple[str, ...]] = []  # of the kernels as they are computed with: described, they are sorted by path
 
     def function(inputs: Array) -> Any:
         _, seen = quantised.seen(network, held, inputs)
         names[:] = [("output",), *(path for path in _activations(seen) if path not in (("input",), ("output",)))]
+        order[:] = [path for path, what in seen.items() if isinstance(what, Weighed)]
         return tuple(seen[path].value for path in names)
 
     model = tflite.float32(function, input_shape)
@@ -87,9 +89,10 @@ def to_tflite(network: Network, variables: Variables, input_shape: tuple[int, ..
         path: Grid(float(seen.scale), int(seen.zero_point), quantiser.bits(Of.ACTIVATIONS, path))
         for path, seen in _activations(described).items()
     }
+    weighed = ((path, described[path]) for path in order)
     kernels = [
         Kernel(np.asarray(seen.value), np.asarray(seen.levels), np.asarray(seen.step), quantiser.bits(Of.WEIGHTS, path))
-        for path, seen in described.items()
+        for path, seen in weighed
         if isinstance(seen, Weighed)
     ]
     return integers(model, grids["input",], [grids[path] for path in names], kernels, float_ends)

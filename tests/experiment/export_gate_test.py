@@ -8,9 +8,8 @@ import pytest
 
 from hsjax import predict, progress
 from hsjax.config import ConfigDict
-from hsjax.experiment import export_gate
+from hsjax.experiment import export_gate, export_scoring
 from hsjax.experiment.context import Context
-from hsjax.experiment.export_scoring import Tested
 from hsjax.experiment.export_source import Source
 from hsjax.export import gate
 from hsjax.runtime import Aggregation, Description, Input, Variant, isolated, sidecar
@@ -55,7 +54,7 @@ def judged(file, answers):
 
     apart.call.side_effect = call
     windows = export_gate._Windows(*(np.zeros((1, 4), np.float32),) * 4, taps={})
-    recordings = [Tested(pathlib.Path("a.wav"), np.array([0]))]
+    recordings = [export_scoring.Tested(pathlib.Path("a.wav"), np.array([0]))]
     with progress.bar("test", 1) as advance:
         found = export_gate._judged(
             apart, context, ConfigDict({"float_deviation": 1e-4}), source, file, windows, recordings, advance

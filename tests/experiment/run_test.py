@@ -181,14 +181,14 @@ def test_a_failed_gate_fails_the_run_names_every_cause_and_keeps_the_rest(tiny, 
         # Cut off, swapped labels, weights that count for more, a crash, and a sidecar from before.
         cut = files["onnx-float32-samples.onnx"]
         rewritten(cut, cut.read_bytes()[:1000])
-        swapped = files["tflite-float16-samples.tflite"]
+        swapped = files["tflite-float16-features.tflite"]
         rewritten(swapped, swapped.read_bytes(), labels=("abnormal", "normal"))
         loud = graph.opened(files["tflite-int8-samples.tflite"].read_bytes())
         (second,) = [one for one in loud.subgraph.operators if loud.name(one) == "CONV_2D"][-1:]
         for tensor in (loud.subgraph.tensors[index] for index in second.inputs[1:]):
             tensor.quantization.scale = tensor.quantization.scale * 50
         rewritten(files["tflite-int8-samples.tflite"], graph.closed(loud))
-        crashes = files["tflite-float32-samples.tflite"]
+        crashes = files["tflite-float16-samples.tflite"]  # not what the layers of another are held against
         rewritten(crashes, harmful(crashes.read_bytes()))
         stale = files["onnx-int8-static-features.onnx"]
         stale.write_bytes(stale.read_bytes() + b"\0")
@@ -206,9 +206,9 @@ def test_a_failed_gate_fails_the_run_names_every_cause_and_keeps_the_rest(tiny, 
         for check in error.value.checks:
             told[check.model.removeprefix("student/")].append(f"{check.check}: {check.detail}")
         assert "ONNX" in told.pop("onnx-float32-samples.onnx")[0]
-        assert "output 0 is normal, not abnormal" in told.pop("tflite-float16-samples.tflite")[0]
+        assert "output 0 is normal, not abnormal" in told.pop("tflite-float16-features.tflite")[0]
         assert any(": CONV_2D network/" in line for line in told.pop("tflite-int8-samples.tflite"))
-        assert "was killed by SIGSEGV" in told.pop("tflite-float32-samples.tflite")[0]
+        assert "was killed by SIGSEGV" in told.pop("tflite-float16-samples.tflite")[0]
         assert "stale or swapped file" in told.pop("onnx-int8-static-features.onnx")[0]
         assert not told
         assert "failed" in (tmp_path / "report" / "index.html").read_text()

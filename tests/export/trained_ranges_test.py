@@ -199,6 +199,17 @@ def test_depthwise_kernels_of_four_bits(tmp_path, kernels):
     assert steps.max() <= 4
 
 
+def test_depthwise_kernels_of_one_weight_a_channel_keep_their_own_bits(tmp_path, monkeypatch):
+    blocks = (Block(1, 16, 16, True, relu, 1), Block(1, 16, 16, True, relu, 1))
+    monkeypatch.setitem(NETWORKS, "mobilenetv3-small", {"blocks": blocks, "hidden": 16})
+    pair = quantise("mobilenetv3-small", tmp_path, overrides={"block2/depthwise": {"weights": 4}})
+    graph = opened(pair.model)
+    depthwise = [one for one in graph.subgraph.operators if graph.name(one) == "DEPTHWISE_CONV_2D"]
+    kinds = [graph.subgraph.tensors[int(one.inputs[1])].type for one in depthwise]
+    integers = graph.schema.TensorType
+    assert kinds == [integers.INT8, integers.INT8, integers.INT4]  # a stem of one channel is depthwise too
+
+
 def test_sixteen_bits_are_finer(tmp_path):
     pair = quantise("dscnn", tmp_path, activations=16)
     _, zero = grids_of(pair.model)["outputs"][0]
