@@ -87,3 +87,14 @@ def test_ratios_beside_the_peer_are_the_measured_ones():
         first, second, third = (float(row["ratio"]) for row in together)
         last = f"{third:.1f}" if third >= 1 else f"{third:.2f}"
         assert f"{first:.1f}, {second:.1f} and {last} for" in text
+
+
+def test_the_table_of_ecg_networks_is_the_committed_one():
+    names = {"mobilenet-qp": "MobileNetV2", "efficientnet-qp": "EfficientNetB0"}
+    text = " ".join(README.split())
+    for row in rows("ecg-compression.csv"):
+        accuracies = (row[f"accuracy_{which}"] for which in ("before", "emulated", "file"))
+        cells = [f"{float(value):.3f}" for value in accuracies]
+        cells += [f"{int(row[name]):,}" for name in ("bytes", "zipped_bytes")]
+        assert f"| {names[row['stage']]}, {row['protocol']} | {' | '.join(cells)} |" in README
+        assert f"{int(row['n']):,}" in text
