@@ -8,15 +8,16 @@ pruned, pruned and clustered, and quantised and pruned; sizes are those of ZIP f
     python -m hsjax.launch --config=configs/ecg_compression.py:mitdb            MIT-BIH, MobileNetV2 and EfficientNetB0
     python -m hsjax.launch --config=configs/ecg_compression.py:inter-patient    the same without leaks: AAMI's N, S, V
 
-Expected of the second: test accuracy .957 in 965 KB (MobileNetV2) and .923 in 1,216 KB (EfficientNetB0), zipped; the paper
-has .895 in .98 MB and .903 in 1.21 MB. Of the third, MobileNetV2: .843. An epoch of MobileNetV2 takes 5 to 10 minutes on
-two cores, one of EfficientNetB0 10 to 20, the export of each half an hour, most of it float files on half-hour records.
+Expected of the second: test accuracy .957 in 965 KB (MobileNetV2) and .923 in 1,216 KB (EfficientNetB0), zipped; the
+paper has .895 in .98 MB and .903 in 1.21 MB. Of the third, MobileNetV2: .843 (configs/results/ecg-compression.csv). An
+epoch of MobileNetV2 took 12 minutes on two busy cores, one of EfficientNetB0 20; the export stage runs half-hour
+records through every file and takes half an hour a network.
 
-Differences from the paper: one epoch each instead of 10 to 20 and batches of 128, not 31, because that is what two cores
-do; no ImageNet weights; the layers' details are torchvision's; Q + P begins with the float network and goes straight to
-both. Networks take the one map, not three equal ones: the stem's kernels are summed. Random beats of one person are in
-training and test alike under the paper's protocol; `:inter-patient` is the split of de Chazal et al. 2004, in which
-nobody is.
+Differences from the paper: one epoch each instead of 10 to 20 and batches of 128, not 31, because that is what two
+cores do; no ImageNet weights; the layers' details are torchvision's; Q + P begins with the float network and goes
+straight to both. Networks take the one map, not three equal ones: the stem's kernels are summed. Random beats of one
+person are in training and test alike under the paper's protocol; `:inter-patient` is the split of de Chazal et al.
+2004, in which nobody is.
 """
 
 from typing import Any
