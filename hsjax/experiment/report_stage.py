@@ -130,7 +130,7 @@ def _differences(context: Context, decided: list[Decided]) -> list[ResultRow]:
     pairs: list[tuple[list[Decided], list[Decided], str]] = []
     networks = [one for one in decided if one.predictions.key.variant == "jax"]
     for protocol in context.config.protocols:
-        for unit in ("segment", "recording"):
+        for unit in ("segment", "recording") if context.labelled else ("segment",):
             by_stage: dict[str, list[Decided]] = {}
             for one in networks:
                 if one.predictions.key.protocol == protocol and one.predictions.unit == unit:
