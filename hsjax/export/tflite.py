@@ -127,7 +127,7 @@ class Traced:
 def _without_scope(model: bytes) -> bytes:
     """The same file with shorter names of tensors: what all have in common took 320 bytes of Song's student."""
     opened = graph.opened(model)
-    for tensor in opened.subgraph.tensors:
+    for tensor in (tensor for subgraph in opened.model.subgraphs for tensor in subgraph.tensors):
         tensor.name = tensor.name.replace(_SCOPE, b"")
     return graph.closed(opened)
 

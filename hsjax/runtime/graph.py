@@ -64,8 +64,7 @@ def opened(model: bytes) -> Graph:
     except ImportError as error:
         raise UserError('ai-edge-litert is not installed: pip install "hsjax[runtime]"') from error
     graph: Any = schema.ModelT.InitFromPackedBuf(model, 0)
-    (subgraph,) = graph.subgraphs
-    return Graph(schema, graph, subgraph)
+    return Graph(schema, graph, graph.subgraphs[0])  # others are bodies of loops and branches
 
 
 def closed(graph: Graph) -> bytes:

@@ -33,7 +33,8 @@ def test_synthetic():
 
 def test_unknown_name():
     with pytest.raises(
-        hsjax.types.UserError, match=r"no dataset 'physionet'.*synthetic, circor, mitdb, own, pascal, physionet2016"
+        hsjax.types.UserError,
+        match=r"no dataset 'physionet'.*synthetic, synthetic_ecg, circor, mitdb, own, pascal, physionet2016",
     ):
         load.load(config("physionet"))
 

@@ -40,7 +40,7 @@ def small(*pipeline: str):
         "thin": stage(begin="narrow", compress={"ranks": {"hidden": 3}}),
         "sparse": stage(begin="thin", compress={"prune": whole}, sweep=run_config.grid(sparsity=(0.5, 0.8))),
         "few": stage(begin=SPARSE[1], compress={"cluster": {"clusters": 8}}),
-        "fine": stage(begin="few", quantise={"weights": 8, "overrides": {"logits": {"activations": 16}}}),
+        "fine": stage(begin="few", quantise={"weights": 8, "overrides": {"output": {"activations": 16}}}),
         "learned": stage(begin="fine", quantise={"weights": 8, "ranges": "learned"}),
         "report": run_config.report_stage(),
     }  # fmt: skip
@@ -119,7 +119,7 @@ def test_quantised_stages_begin_with_ranges_of_what_they_see(stages, finished):
     steps = params(stages / "learned")["logits"]
     assert steps["kernel_step"].shape == (2,)
     network = Context(small(), finished).network("fine")
-    assert network.module.execution.quantiser == fake_quant(overrides={"logits": {"activations": 16}})
+    assert network.module.execution.quantiser == fake_quant(overrides={"output": {"activations": 16}})
 
 
 def test_ranges_are_of_some_batches_drawn_by_the_seed():

@@ -73,7 +73,11 @@ def test_both_protocols_two_seeds_files_and_page(few, tmp_path):
     assert {row["protocol"] for row in results if row["stage"] != "control"} == {"paper", "grouped"}
     controls = {row["metric"] for row in results if row["stage"] == "control"}
     assert {"subset_from_audio:accuracy", "label_from_subset:auroc"} <= controls
-    difference = [row for row in results if (row["stage"], row["metric"]) == ("kd - student", "difference:macc")]
+    difference = [
+        row
+        for row in results
+        if (row["stage"], row["metric"], row["variant"]) == ("kd - student", "difference:macc", "jax")
+    ]
     assert {(row["protocol"], row["unit"], row["seed"]) for row in difference} == {
         (protocol, unit, "all") for protocol in ("paper", "grouped") for unit in ("segment", "recording")
     }

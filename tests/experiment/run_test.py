@@ -95,7 +95,8 @@ def test_results_hold_every_figure_with_its_n(finished):
     assert ("kd - student", "recording", "jax", "difference:auroc") in found
     assert ("kd", "recording", "tflite-int8", "auroc") in found
     assert ("kd", "recording", "onnx-int8-static", "agreement") in found
-    figures = {(row["stage"], row["variant"], row["metric"]): float(row["value"]) for row in results}
+    figures = {(row["stage"], row["variant"], row["metric"]): float(row["value"])
+               for row in results if row["input"] == "features"}  # fmt: skip
     assert figures["kd", "jax", "parameters"] == 43_250
     assert figures["kd", "tflite-int8", "bytes"] <= 50_000
     assert all(row["n"] and row["n_groups"] for row in results if row["unit"] in ("segment", "recording"))
@@ -104,13 +105,15 @@ def test_results_hold_every_figure_with_its_n(finished):
 def test_recording_figures_follow_from_the_predictions(finished):
     """AUROC of a file, counted by hand over all pairs of predictions.csv."""
     chosen = [row for row in rows(finished / "report" / "predictions.csv")
-              if row["variant"] == "tflite-int8" and row["stage"] == "kd" and row["unit"] == "recording"]  # fmt: skip
+              if (row["variant"], row["input"]) == ("tflite-int8", "features")
+              and row["stage"] == "kd" and row["unit"] == "recording"]  # fmt: skip
     scores = {
         label: [float(r["p_abnormal"]) for r in chosen if r["label"] == label] for label in ("normal", "abnormal")
     }
     wins = [(a > b) + 0.5 * (a == b) for a in scores["abnormal"] for b in scores["normal"]]
     result = next(row for row in rows(finished / "report" / "results.csv")
-                  if (row["variant"], row["stage"], row["metric"]) == ("tflite-int8", "kd", "auroc"))  # fmt: skip
+                  if (row["variant"], row["input"], row["stage"], row["metric"])
+                  == ("tflite-int8", "features", "kd", "auroc"))  # fmt: skip
     assert float(result["value"]) == pytest.approx(np.mean(wins), abs=1e-8)
     assert int(result["n"]) == len(chosen)
 

@@ -12,11 +12,12 @@ from hsjax.types import Outputs, UserError
 MFCC = jax.ShapeDtypeStruct((1, 13, 101), jnp.float32)
 
 # By hand: 3x3 kernels and biases; output positions x 9 x channels in x channels out.
+# The pool comes before its ReLU, which gives the same.
 SONG_STUDENT = [
     LayerRow("conv1", "ConvReluMaxPool", (6, 50, 16), 9 * 16 + 16, 0, 13 * 101 * 9 * 16),
-    LayerRow("conv1/relu", "relu", (13, 101, 16), 0, 0, 0),
+    LayerRow("conv1/relu", "relu", (6, 50, 16), 0, 0, 0),
     LayerRow("conv2", "ConvReluMaxPool", (3, 25, 32), 9 * 16 * 32 + 32, 0, 6 * 50 * 9 * 16 * 32),
-    LayerRow("conv2/relu", "relu", (6, 50, 32), 0, 0, 0),
+    LayerRow("conv2/relu", "relu", (3, 25, 32), 0, 0, 0),
     LayerRow("hidden", "Dense", (16,), 2400 * 16 + 16, 0, 2400 * 16),
     LayerRow("act3", "relu", (16,), 0, 0, 0),
     LayerRow("logits", "Dense", (2,), 16 * 2 + 2, 0, 16 * 2),

@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import os
@@ -177,7 +178,9 @@ def any_left(group: int) -> bool:
 def test_a_signal_ends_it_and_all_it_has_started(folder, number):
     command = [sys.executable, "-m", "hsjax.predict", folder / MODELS[0], "--stream", "-"]
     command += ["--raw", "f32le", "--sample-rate", str(RATE)]
-    child, stdin, stdout, stderr = started(command, start_new_session=True)
+    # A shell's background job would ignore SIGINT, and so would all that it starts.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    child, stdin, stdout, stderr = started(command, start_new_session=True, preexec_fn=heeds)
     with child:
         stdin.write(tone(0.1, RATE, 0.9).astype("<f4").tobytes())
         stdin.flush()
