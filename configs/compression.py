@@ -4,7 +4,7 @@ The student is that of Song et al. (EMBC 2023; configs/kd.py): 43,250 parameters
 layer. Each stage begins with the trained float student and trains a little more; `-kd` learns from that student besides
 (temperature 2, half of the loss).
 
-    python -m hsjax.launch --config=configs/compression.py                  embedded synthetic data, 5 minutes
+    python -m hsjax.launch --config=configs/compression.py                  embedded synthetic data
     python -m hsjax.launch --config=configs/compression.py:physionet2016    PhysioNet/CinC Challenge 2016
 
 The table and the Pareto front are in the section "Compression" of the report page; that of the second command is in

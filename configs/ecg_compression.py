@@ -4,7 +4,7 @@ Birton, "Compressed Convolutional Neural Networks for the Classification of Elec
 Devices": beats of MIT-BIH as 36 x 36 maps, classified by networks for photographs, float, trained with quantisation,
 pruned, pruned and clustered, and quantised and pruned; sizes are those of ZIP files.
 
-    python -m hsjax.launch --config=configs/ecg_compression.py                  embedded synthetic ECG, 4 minutes
+    python -m hsjax.launch --config=configs/ecg_compression.py                  embedded synthetic ECG
     python -m hsjax.launch --config=configs/ecg_compression.py:mitdb            MIT-BIH, MobileNetV2 and EfficientNetB0
     python -m hsjax.launch --config=configs/ecg_compression.py:inter-patient    the same without leaks: AAMI's N, S, V
 
