@@ -1,14 +1,10 @@
 """A profile as a record for machines and as tables to read."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from hsjax.bench.profile import Profile
-
-_TRACED = re.compile(r"^jit\(\w+\)/")
-"""What JAX's tracer puts before the name of a module."""
 
 
 def record(profile: Profile) -> dict[str, Any]:
@@ -74,8 +70,8 @@ def _layers(profile: Profile) -> list[tuple[str, ...]]:
 
 
 def _short(name: str) -> str:
-    """The module in a name like `max;jit(model)/SongStudent/conv1/conv_general_dilated`."""
-    return _TRACED.sub("", max(name.split(";"), key=lambda part: part.count("/")))
+    """The module in a name like `max;SongStudent/conv1/conv_general_dilated`."""
+    return max(name.split(";"), key=lambda part: part.count("/"))
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (2,)) -> list[str]:

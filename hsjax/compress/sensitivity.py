@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Int
 
 from hsjax.compress.leaves import every, replaced
@@ -62,8 +63,7 @@ def sensitivities(
         starts = range(0, len(label), _BATCH)
         made = [np.asarray(logits(held, jnp.asarray(inputs[start : start + _BATCH]))) for start in starts]
         scores = np.concatenate(made).astype(np.float64)
-        log_probability = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-        return float(-log_probability[np.arange(len(label)), label].mean())
+        return float(-scipy.special.log_softmax(scores, axis=1)[np.arange(len(label)), label].mean())
 
     whole = loss(variables["params"])
     found = []

@@ -99,20 +99,17 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
 def _agreements(context: Context, stage: ConfigDict, source: str, directory: pathlib.Path) -> Iterator[ResultRow]:
     """The part of the test recordings, and of windows the part that training emulates, decided as the network does."""
     for check in json.loads((directory / GATE).read_text()):
+        if check["check"] not in (gate.AGREEMENT, gate.EMULATION):
+            continue
+        file = directory / pathlib.PurePosixPath(check["model"]).name
+        variant, _, kind = file.stem.rpartition("-")
         if check["check"] == gate.AGREEMENT:
-            file = directory / pathlib.PurePosixPath(check["model"]).name
-            variant, _, kind = file.stem.rpartition("-")
             scored = folder.load_predictions(predictions_path(file))
-            yield ResultRow(
-                context.dataset.name, stage.protocol, source, stage.seed, stage.fold, scored.key.split, scored.unit,
-                variant, kind, "agreement", "", check["value"],
-                n=len(scored.label), n_groups=len(np.unique(scored.group)),
-            )  # fmt: skip
-        if check["check"] == gate.EMULATION:
-            file = directory / pathlib.PurePosixPath(check["model"]).name
-            variant, _, kind = file.stem.rpartition("-")
-            yield ResultRow(
-                context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "test", "segment",
-                variant, kind, "emulation-agreement", "", check["value"],
-                n=len(context.split(stage.protocol, stage.fold).test),
-            )  # fmt: skip
+            metric, unit, n, n_groups = "agreement", scored.unit, len(scored.label), len(np.unique(scored.group))
+        else:
+            metric, unit, n_groups = "emulation-agreement", "segment", None
+            n = len(context.split(stage.protocol, stage.fold).test)
+        yield ResultRow(
+            context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "test", unit, variant, kind, metric,
+            "", check["value"], n=n, n_groups=n_groups,
+        )  # fmt: skip

@@ -122,7 +122,9 @@ def rows(name: str) -> Iterator[Row]:
     patches = rng.standard_normal((2, 16, *(-(-size // 8) for size in work.shape)), np.float32)
     patches = patches.repeat(8, 2).repeat(8, 3)[:, :, : work.shape[0], : work.shape[1]]
     calibration, inputs = patches + 0.5 * rng.standard_normal(patches.shape, np.float32)
-    variables = running_statistics.settled(fast, family.draw(fast, shape), calibration)
+    key = {"dropout": jax.random.key(0)}
+    forward = jax.jit(lambda variables: variables | fast.apply(variables, calibration, True, key)[1])
+    variables = running_statistics.settled(family.draw(fast, shape), forward)
     reference = np.asarray(family.hurried(lambda x: fast.apply(variables, x)[0].logits, inputs))
     about = {
         "model": name,

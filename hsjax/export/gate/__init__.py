@@ -5,7 +5,6 @@ refuse, so that one bad file does not hide what the others are like.
 """
 
 from hsjax.export.gate.checks import Check, GateFailed, broken, enforce, none_of
-from hsjax.export.gate.contents import micro
 from hsjax.export.gate.inspection import emulation, inspect, locate
 from hsjax.export.gate.layers import EXAMPLES
 from hsjax.export.gate.parity import AGREEMENT, EMULATION, MAX_DEVIATION, agreement, deviation, labels, metric_drop
@@ -26,6 +25,5 @@ __all__ = [
     "labels",
     "locate",
     "metric_drop",
-    "micro",
     "none_of",
 ]

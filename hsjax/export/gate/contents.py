@@ -11,7 +11,6 @@ from hsjax.export.gate.checks import Check, none_of
 from hsjax.export.required import required
 from hsjax.runtime import litert
 from hsjax.runtime.graph import opened
-from hsjax.runtime.micro_operators import lacking
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 
@@ -46,11 +45,6 @@ def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
                 yield from _nodes(graph.node)
-
-
-def micro(path: pathlib.Path) -> Check:
-    """Only operators that TFLite Micro has."""
-    return none_of(path.name, "operators that TFLite Micro lacks", lacking(path.read_bytes()), "all there")
 
 
 def valid(path: pathlib.Path) -> Check:
