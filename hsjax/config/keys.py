@@ -153,7 +153,8 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             },
             # Compression: channels and ranks make the network of `begin` a smaller one, pruning and clustering act on
             # weights after every step. What was done to the network that is begun with stays done: channels stay out,
-            # zeros zero. To combine, name stages of which each begins with the one before.
+            # zeros zero; values stay few only where clusters are asked for again. To combine, name stages of which
+            # each begins with the one before.
             "compress": {
                 # channels kept, by group (whoever names a wrong one is told all): a number or, below 1, a fraction:
                 # {"*": 0.5}, {"conv2": 20}

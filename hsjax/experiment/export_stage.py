@@ -102,7 +102,7 @@ def _beat_cut(config: ConfigDict) -> BeatCut | None:
     """How `predict` has to cut ECGs; None where sounds are cut into windows."""
     if choice(Cut, config.prepare.cut, "prepare.cut") is not Cut.BEATS:
         return None
-    lead = config.data.mitdb.lead  # of the one dataset whose recordings have beats
+    lead = config.data.mitdb.lead  # of records with beats; synthetic ones have MLII
     return BeatCut((lead,) if isinstance(lead, str) else tuple(lead))
 
 

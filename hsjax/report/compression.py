@@ -52,7 +52,7 @@ def section(run: Run) -> html.Section | None:
         for file in files
     ]
     words = (
-        "Every exported network as an int8 TFLite file that takes features, per recording of the test part: what was "
+        f"Every exported network as an int8 TFLite file that takes features, per {unit} of the test part: what was "
         "trained with a quantiser has trained ranges, all others calibrated ones. Bytes are those that are flashed, "
         "zipped ones those that are sent; the arena is TFLite Micro's memory at work. Times are medians in "
         "microseconds of one run of one example on the machine that made this page."

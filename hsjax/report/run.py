@@ -262,10 +262,9 @@ class Run:
           metric: that differs.
         """
         wanted = (name, file.protocol, file.variant, file.input, unit, f"{DIFFERENCE}{metric}", "")
-        named = (row for row in self.results if row.stage == name)
         found = (
             row
-            for row in named
+            for row in self.results
             if (row.stage, row.protocol, row.variant, row.input, row.unit, row.metric, row.label) == wanted
         )
         return next(found, None)
