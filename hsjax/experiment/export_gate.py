@@ -42,6 +42,24 @@ class _Windows(NamedTuple):
     taps: dict[str, np.ndarray]
 
 
+class _Case(NamedTuple):
+    """What all files of one network are held against.
+
+    Attributes:
+      context: of the run.
+      stage: the export stage.
+      source: the network.
+      windows: of the test part.
+      recordings: of the test part.
+    """
+
+    context: Context
+    stage: ConfigDict
+    source: Source
+    windows: _Windows
+    recordings: list[export_scoring.Tested]
+
+
 def judge(context: Context, stage: ConfigDict, name: str, source: Source, files: list[pathlib.Path]) -> None:
     """Writes checks, predictions and costs of all files of a network into their folder.
 
@@ -52,13 +70,14 @@ def judge(context: Context, stage: ConfigDict, name: str, source: Source, files:
     directory = files[0].parent
     windows = _windows(context, source, context.split(stage.protocol, stage.fold).test)
     recordings = export_scoring.tested(context, stage, source.reference)
+    case = _Case(context, stage, source, windows, recordings)
     checks, profiles = [], {}
     with (
         isolated.Isolated(seconds=_SECONDS) as apart,
         progress.bar(f"gate: {name}, recordings", len(files) * len(recordings)) as advance,
     ):
         for file in files:
-            checks += _judged(apart, context, stage, source, file, windows, recordings, advance)
+            checks += _judged(apart, case, file, advance)
     for file in [*files, directory / models.FRONT_END]:
         try:
             profiles[file.name] = _profile(file, stage.threads)
@@ -78,30 +97,23 @@ def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
 
 
 def _judged(
-    apart: isolated.Isolated,
-    context: Context,
-    stage: ConfigDict,
-    source: Source,
-    file: pathlib.Path,
-    windows: _Windows,
-    recordings: list[export_scoring.Tested],
-    advance: Callable[[int], None],
+    apart: isolated.Isolated, case: _Case, file: pathlib.Path, advance: Callable[[int], None]
 ) -> list[gate.Check]:
     """All checks of a file as far as it can be run, and where one failed the layer to look at."""
     found = []
     try:
-        for check in _checks(apart, context, stage, source, file, windows, recordings, advance):
+        for check in _checks(apart, case, file, advance):
             found.append(check)
     except isolated.Died as error:
         found.append(gate.broken(file.name, "runs", f"the process that ran it {error.how}"))
     except UserError as error:
         found.append(gate.broken(file.name, "runs on recordings", error))
     if not all(check.passed for check in found):
-        found += _located(apart, source, file, windows)
+        found += _located(apart, case.windows, file)
     return found
 
 
-def _located(apart: isolated.Isolated, source: Source, file: pathlib.Path, windows: _Windows) -> Iterator[gate.Check]:
+def _located(apart: isolated.Isolated, windows: _Windows, file: pathlib.Path) -> Iterator[gate.Check]:
     """The layer of a failed file to look at; none of a file that its sidecar does not describe, which has been told."""
     try:
         described = sidecar.read(file)
@@ -120,18 +132,12 @@ def _inputs(described: Sidecar, windows: _Windows) -> np.ndarray:
 
 
 def _checks(
-    apart: isolated.Isolated,
-    context: Context,
-    stage: ConfigDict,
-    source: Source,
-    file: pathlib.Path,
-    windows: _Windows,
-    recordings: list[export_scoring.Tested],
-    advance: Callable[[int], None],
+    apart: isolated.Isolated, case: _Case, file: pathlib.Path, advance: Callable[[int], None]
 ) -> Iterator[gate.Check]:
     """All checks of a file; of one that names other classes than its network there is nothing to compare."""
+    stage, source, windows, classes = case.stage, case.source, case.windows, case.context.dataset.classes
     described = sidecar.read(file)
-    labels = gate.labels(file.name, described.labels, context.dataset.classes)
+    labels = gate.labels(file.name, described.labels, classes)
     yield labels
     if not labels.passed:
         return
@@ -140,21 +146,15 @@ def _checks(
     yield from found
     if described.variant in source.trained and all(check.passed for check in found):
         limit = stage.emulation_agreement
-        yield apart.call(gate.emulation, file, inputs, windows.emulated, limit, context.dataset.classes)
-    predictions = export_scoring.score(apart, file, described, recordings, source.reference, advance)
+        yield apart.call(gate.emulation, file, inputs, windows.emulated, limit, classes)
+    predictions = export_scoring.score(apart, file, described, case.recordings, source.reference, advance)
     folder.save_predictions(exports.predictions_path(file), predictions)
-    yield from _compare(context, stage, source, file, described, predictions)
+    yield from _compare(case, file, described, predictions)
 
 
-def _compare(
-    context: Context,
-    stage: ConfigDict,
-    source: Source,
-    file: pathlib.Path,
-    described: Sidecar,
-    predictions: Predictions,
-) -> Iterator[gate.Check]:
+def _compare(case: _Case, file: pathlib.Path, described: Sidecar, predictions: Predictions) -> Iterator[gate.Check]:
     """Whether a file decides as its network does, and loses nothing that matters."""
+    context, stage, source = case.context, case.stage, case.source
     expected = source.expected(described.variant)
     classes = [_decided(one, described) for one in (expected, predictions)]
     yield gate.agreement(file.name, *classes, limit=stage.agreement, classes=described.labels, one_may_differ=True)

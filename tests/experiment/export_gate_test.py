@@ -56,9 +56,8 @@ def judged(file, answers):
     windows = export_gate._Windows(*(np.zeros((1, 4), np.float32),) * 4, taps={})
     recordings = [export_scoring.Tested(pathlib.Path("a.wav"), np.array([0]))]
     with progress.bar("test", 1) as advance:
-        found = export_gate._judged(
-            apart, context, ConfigDict({"float_deviation": 1e-4}), source, file, windows, recordings, advance
-        )
+        case = export_gate._Case(context, ConfigDict({"float_deviation": 1e-4}), source, windows, recordings)
+        found = export_gate._judged(apart, case, file, advance)
     return found, asked
 
 
