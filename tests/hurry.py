@@ -1,9 +1,13 @@
 """XLA's options for programs that run a few times only: compiling them takes nearly all of a test's time."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
+import pytest
+
+from hsjax import train
 
 
 def known(options: Mapping[str, int | bool]) -> dict[str, int | bool]:
@@ -30,3 +34,13 @@ OPTIONS = known(
 
 FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in OPTIONS.items())
 """The same for the variable XLA_FLAGS."""
+
+
+@contextlib.contextmanager
+def training() -> Iterator[None]:
+    """Whole trainings compile so within."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Threads, "options", property(lambda self: OPTIONS))
+        train.dispatch.compiled.cache_clear()
+        yield
+    train.dispatch.compiled.cache_clear()

@@ -9,13 +9,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from hsjax import compress, train
+from hsjax import compress
 from hsjax import config as run_config
 from hsjax.experiment import beginning, run
 from hsjax.experiment.context import Context
 from hsjax.models.layers import fake_quant
 from hsjax.types import UserError
-from tests.train.objectives.toys import HURRY
+from tests import hurry
 
 SPARSE = ("sparse@sparsity=0.5", "sparse@sparsity=0.8")
 
@@ -60,11 +60,8 @@ def params(folder):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("compression")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Threads, "options", property(lambda self: HURRY))
-        train.dispatch.compiled.cache_clear()
+    with hurry.training():
         run.run(small(), workdir)
-    train.dispatch.compiled.cache_clear()
     return workdir
 
 

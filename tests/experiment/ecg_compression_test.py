@@ -6,11 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from hsjax import predict, train
+from hsjax import predict
 from hsjax.experiment import run
 from hsjax.report.tables import read_results
 from hsjax.types import UserError
-from tests.train.objectives.toys import HURRY
+from tests import hurry
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CELLS = ("dscnn", "dscnn-qp", "dscnn-q", "dscnn-p", "dscnn-pc")
@@ -33,11 +33,8 @@ def finished(get_config, tmp_path_factory):
         config.stages[name].epochs = 1
     # So little training leaves beats between two classes: what is tested here is the way, not the network.
     config.stages.export.update({"agreement": 0.5, "auroc_drop": 1.0, "calibration": 32})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Threads, "options", property(lambda self: HURRY))
-        train.dispatch.compiled.cache_clear()
+    with hurry.training():
         run.run(config, workdir)
-    train.dispatch.compiled.cache_clear()
     return workdir
 
 

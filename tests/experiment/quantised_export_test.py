@@ -8,11 +8,11 @@ import orbax.checkpoint as ocp
 import pytest
 
 from hsjax import config as run_config
-from hsjax import runtime, train
+from hsjax import runtime
 from hsjax.experiment import run, sensitivity
 from hsjax.runtime import graph
 from hsjax.types import UserError
-from tests.train.objectives.toys import HURRY
+from tests import hurry
 
 SPARSITY = 0.6
 QUANTISED = ("int8", "mixed")
@@ -49,11 +49,8 @@ def small():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quantised")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Threads, "options", property(lambda self: HURRY))
-        train.dispatch.compiled.cache_clear()
+    with hurry.training():
         run.run(small(), workdir)
-    train.dispatch.compiled.cache_clear()
     return workdir
 
 

@@ -213,6 +213,10 @@ def test_it_goes_on_where_it_was_interrupted_bit_for_bit(transforms, tmp_path, h
     assert (resumed.best_epoch, resumed.epochs) == (whole.best_epoch, whole.epochs)
 
 
+def beginning(seed):
+    return lambda _: toys.variables(PLAIN, seed)
+
+
 @pytest.mark.parametrize("transforms", [(dataclasses.replace(PRUNE, end=8),), (CLUSTER,)], ids=["prune", "cluster"])
 def test_members_of_one_program_are_what_they_are_alone(transforms, tmp_path, hurry):
     """With a sparsity and a seed of their own."""
@@ -220,7 +224,7 @@ def test_members_of_one_program_are_what_they_are_alone(transforms, tmp_path, hu
     members, alone = [], []
     for number, share in enumerate((0.3, 0.8)):
         constants, key = CONSTANTS | {"sparsity": jnp.float32(share)}, jax.random.key(number)
-        begins = lambda _, seed=number: toys.variables(PLAIN, seed)  # noqa: E731
+        begins = beginning(number)
         members.append(train.Member(constants, key, tmp_path / f"member{number}", begin=begins))
         alone.append(fit(tmp_path / f"{number}", learner, hparams=constants, key=key, start=begins))
     made = fit_together(
