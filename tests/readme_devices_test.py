@@ -89,6 +89,25 @@ def test_ratios_beside_the_peer_are_the_measured_ones():
         assert f"{first:.1f}, {second:.1f} and {last} for" in text
 
 
+def test_the_table_of_ecg_cells_is_the_committed_one():
+    found = {
+        (row["stage"], row["metric"]): row for row in rows("ecg-cells-mitdb.csv") if row["label"] == "" and row["value"]
+    }
+    cells = {
+        "float": ("mobilenet", ".934"),
+        "quantised": ("mobilenet-q", ".895"),
+        "pruned": ("mobilenet-p", ".900"),
+        "pruned, clustered": ("mobilenet-pc", "-"),
+        "quantised, pruned": ("mobilenet-qp", ".895"),
+    }
+    for name, (stage, published) in cells.items():
+        value, low, high = (f"{float(found[stage, 'accuracy'][end]):.3f}" for end in ("value", "low", "high"))
+        zipped = found.get((stage, "zipped_bytes"))
+        size = "-" if zipped is None else f"{float(zipped['value']):,.0f}"
+        recall = f"{float(found[stage, 'macro_recall']['value']):.3f}"
+        assert f"| {name} | {value} ({low} to {high}) | {published} | {recall} | {size} |" in README
+
+
 def test_the_table_of_ecg_networks_is_the_committed_one():
     names = {"mobilenet-qp": "MobileNetV2", "efficientnet-qp": "EfficientNetB0"}
     text = " ".join(README.split())
