@@ -7,11 +7,13 @@ import numpy as np
 
 from hsjax.evaluate import calibration, delong, hypotheses, metrics, operating_points
 from hsjax.evaluate.bootstrap import Decided, Estimate, paired
+from hsjax.evaluate.panel import AT_HALF
 from hsjax.evaluate.rows import ALL, MEAN, template
 from hsjax.types import Predictions, ResultRow
 
 # Prefix of `metric` of rows whose value is a p-value.
 P_VALUE = "p:"
+Z_TEST = P_VALUE + "z-one-tailed:accuracy"
 # Sensitivity is reported where so many of the negatives are left alone, decided on validation.
 SPECIFICITY = 0.9
 # Fewer pairs of folds and seeds cannot reach p < .05 in Wilcoxon's test, whatever they are.
@@ -107,6 +109,32 @@ def significance_rows(
         yield dataclasses.replace(
             blank, stage=name, seed=ALL, fold=MEAN, metric=P_VALUE + "wilcoxon:accuracy", value=found.p
         )
+
+
+def proportion_rows(
+    a: Sequence[Decided], b: Sequence[Decided], name: str, *, positive: int | None
+) -> Iterator[ResultRow]:
+    """Is the first stage more often right than the second? One-tailed z-test of each seed and fold, as in Song et al.
+
+    To be held against a paper's p and for nothing else: the test takes the two stages for tested on different units,
+    and units of one recording for independent, so its p is far too small (`hypotheses.two_proportions`).
+
+    Args:
+      a: the model that should be better, or one a seed and fold; decided for the likelier class, as papers do.
+      b: of the same seeds, folds and units.
+      name: becomes the rows' stage.
+      positive: index of the class to detect, None for multi-class figures.
+
+    Raises:
+      ValueError: the two sides cannot be paired.
+    """
+    threshold, suffix = (None, "") if positive is None else (0.5, AT_HALF)
+    for pair in paired(a, b):
+        ours = pair[0].predictions
+        right = [_right(side._replace(threshold=threshold), positive) for side in pair]
+        found = hypotheses.two_proportions(int(right[0].sum()), len(right[0]), int(right[1].sum()), len(right[1]))
+        blank = template(ours.key, ours.unit, len(ours.label), len(np.unique(ours.group)))
+        yield dataclasses.replace(blank, stage=name, metric=Z_TEST + suffix, value=found.p)
 
 
 def _order(predictions: Predictions) -> np.ndarray:

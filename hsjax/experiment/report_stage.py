@@ -11,7 +11,7 @@ import numpy as np
 from hsjax import config as run_config
 from hsjax import dsp, evaluate, train
 from hsjax.config import StageKind
-from hsjax.data import quarantine
+from hsjax.data import protocols, quarantine
 from hsjax.evaluate import Decided, inference
 from hsjax.experiment import evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
@@ -178,17 +178,20 @@ def _inference(context: Context, predictions: list[Predictions], decided: list[D
 
 
 def _significance(context: Context, decided: list[Decided]) -> Iterator[ResultRow]:
-    """P-values of the differences between train stages."""
-    tested = [one for one in decided if one.predictions.unit == context.unit]
-    networks = [one for one in tested if one.predictions.key.variant == "jax"]
-    by_stage: dict[tuple[str, str], list[Decided]] = {}
-    for one in networks:
-        by_stage.setdefault((one.predictions.key.protocol, one.predictions.key.stage), []).append(one)
+    """P-values of the differences between train stages; under the papers' protocol with the papers' own test."""
+    by_stage: dict[tuple[str, str, str], list[Decided]] = {}
+    for one in decided:
+        key = one.predictions.key
+        if key.variant == "jax":
+            by_stage.setdefault((key.protocol, one.predictions.unit, key.stage), []).append(one)
     for protocol in context.config.protocols:
         for a, b in run_config.differences(context.config):
-            yield from inference.significance_rows(
-                by_stage[protocol, a], by_stage[protocol, b], f"{a} - {b}", positive=context.positive
-            )
+            name = f"{a} - {b}"
+            ours, theirs = (by_stage[protocol, context.unit, stage] for stage in (a, b))
+            yield from inference.significance_rows(ours, theirs, name, positive=context.positive)
+            if protocol == protocols.Protocol.PAPER.value:
+                ours, theirs = (by_stage[protocol, "segment", stage] for stage in (a, b))
+                yield from inference.proportion_rows(ours, theirs, name, positive=context.positive)
 
 
 def _model_rows(context: Context) -> Iterator[ResultRow]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hsjax.evaluate import hypotheses
-from hsjax.evaluate.inference import P_VALUE
+from hsjax.evaluate.inference import P_VALUE, Z_TEST
 from hsjax.evaluate.rows import ALL, DIFFERENCE
 from hsjax.report import gains, html, members, wording
 from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, number, rate, rates, size, stage
@@ -114,23 +114,32 @@ def significance(run: Run) -> html.Section | None:
     if not rows:
         return None
     rows = [row for row in rows if not np.isnan(row.value)]  # nothing to test: one class, or no second group
-    adjusted = hypotheses.holm([row.value for row in rows])
-    words = html.paragraph(
-        "Two-sided, on the test part. Holm's adjustment is for all the rows here. McNemar's test takes recordings for "
-        "independent: with several of one person its p is too small; DeLong's variance is computed by group "
-        "(Obuchowski 1997)."
-    )
+    papers = [row for row in rows if row.metric.startswith(Z_TEST)]
+    rows = [row for row in rows if row not in papers]
+    adjusted = [number(p) for p in hypotheses.holm([row.value for row in rows])] + [NONE] * len(papers)
+    content: list[Content] = [
+        html.paragraph(
+            "Two-sided, on the test part. Holm's adjustment is for all the rows here. McNemar's test takes recordings "
+            "for independent: with several of one person its p is too small; DeLong's variance is computed by group "
+            "(Obuchowski 1997)."
+        )
+    ]
+    if papers:
+        content.append(
+            html.paragraph(
+                "The one-tailed z-test is a paper's own, printed to be held against its p and not adjusted. It takes "
+                "segments of one recording for independent, and the two networks for tested on different ones: its p "
+                "is far too small."
+            )
+        )
     lines: list[list[Content]] = [
         [stage(row.stage), row.protocol, str(row.fold), str(row.seed), wording.metric(row.metric), number(row.value),
-         number(holm), size(row)]
-        for row, holm in zip(rows, adjusted, strict=True)
+         holm, size(row)]
+        for row, holm in zip([*rows, *papers], adjusted, strict=True)
     ]  # fmt: skip
     header = ["stages", "protocol", "fold", "seed", "test", "p", "p, Holm", "n (groups)"]
-    return html.Section(
-        "significance",
-        "Tests of significance",
-        [words, html.folded_table(f"{len(lines)} p-values", caption(run, "P-values."), header, lines)],
-    )
+    content.append(html.folded_table(f"{len(lines)} p-values", caption(run, "P-values."), header, lines))
+    return html.Section("significance", "Tests of significance", content)
 
 
 def _difference_table(run: Run, name: str) -> Markup:

@@ -56,6 +56,7 @@ OTHERS = {
     "specificity@specificity0.9": "specificity there",
     "mcnemar": "McNemar, decisions",
     "delong": "DeLong by group, AUROC",
+    "z-one-tailed:accuracy": "z-test of Song et al., one-tailed, accuracy",
     "wilcoxon:accuracy": "Wilcoxon over seeds and folds, accuracy",
 }
 
@@ -66,12 +67,13 @@ CONTROLS = {
 }
 
 # Of published figures, by what their rows have in place of a seed.
-SOURCES = {"song2023": "Song et al., EMBC 2023, Table II"}
+SOURCES = {"song2023": "Song et al., EMBC 2023, Tables II and III"}
 
 # What keeps published figures from being compared with ours to the letter.
 SOURCE_NOTES = {
     "song2023": "Their segments are single heart cycles (37,631 of 3,240 recordings), zero-padded to 2.5 s after spike "
-    "removal; ours are windows of 2.5 s cut without regard to the heart. Their FLOPs (1,009.8 M and 66.7 M) fit no "
+    "removal; ours are windows of 2.5 s cut without regard to the heart, unless config.prepare.cut is "
+    "cycles. Their FLOPs (1,009.8 M and 66.7 M) fit no "
     "network with their parameter counts and are not reproduced; our multiply-adds are counted in the traced network.",
 }
 

@@ -73,3 +73,20 @@ def test_many_seeds_are_compared_by_wilcoxon():
     # The first is better in all six: the exact two-sided p is 2 / 2**6.
     assert found["p:wilcoxon:accuracy"].value == pytest.approx(2 / 64)
     assert (found["p:wilcoxon:accuracy"].seed, found["p:wilcoxon:accuracy"].n) == ("all", 6)
+
+
+def test_one_tailed_z_test_by_hand():
+    label = np.tile([0, 1], 100)
+    sides = []
+    for wrong in (20, 50):
+        score = np.where(label == 1, 0.9, 0.1)
+        score[:wrong] = 1 - score[:wrong]
+        # A threshold at which all would be called normal: the likelier class counts.
+        sides.append([Decided(predictions(score, label), 0.95)])
+    (row,) = inference.proportion_rows(*sides, "kd - student", positive=1)
+    # 180 and 150 of 200: pooled .825.
+    z = (0.9 - 0.75) / np.sqrt(0.825 * 0.175 * (1 / 200 + 1 / 200))
+    assert row.value == pytest.approx(scipy.stats.norm.sf(z))
+    assert (row.metric, row.stage, row.n, row.n_groups) == ("p:z-one-tailed:accuracy@0.5", "kd - student", 200, 200)
+    (other_way,) = inference.proportion_rows(*sides[::-1], "student - kd", positive=1)
+    assert other_way.value == pytest.approx(1 - row.value)

@@ -222,7 +222,7 @@ def test_figures_on_the_page_are_those_of_the_tables(real):
 
 def test_published_figures_stand_beside_ours(real):
     _, rows, built = real
-    header, *body = built.rows("(Song et al., EMBC 2023, Table II, protocol paper, 3,421 segments)")
+    header, *body = built.rows("(Song et al., EMBC 2023, Tables II and III, protocol paper, 3,421 segments)")
     assert header == ["stage", "figure", "published", "ours, paper", "ours, grouped"]
     (line,) = [line for line in body if line[:2] == ["kd", "accuracy at 0.5"]]
     ours = {
@@ -328,6 +328,7 @@ def test_published_table_is_that_of_the_paper():
     for metric, total in sums.items():
         # The point of the grid that the paper goes on with is there under both names.
         assert table["kd", f"{metric}@0.5"] == table["grid@temperature=7,alpha=0.1", f"{metric}@0.5"]
-        values = [value for (stage, name), value in table.items() if name == f"{metric}@0.5" and stage != "kd"]
+        others = ("kd", "mobilenet_small", "mobilenet_large", "li2021", "cardioxnet")  # Table III
+        values = [value for (stage, name), value in table.items() if name == f"{metric}@0.5" and stage not in others]
         assert len(values) == 10
         assert 100 * sum(values) == pytest.approx(total)
