@@ -36,8 +36,8 @@ points (95 % interval -0.5 to 0.3), one-tailed z-test as in the paper p = .64 (t
 comparators, further seeds and `protocols` have not been run on cycles. Cycles of one recording are on both sides of
 this split, so that the figures flatter: `protocols` says how much.
 
-Differences from the paper: 81,635 cycles of 2,820 recordings, every one that the segmentation finds, where the paper has
-37,631 of 3,240 (and 84,426 heartbeats in its text). A validation part inside training picks the epoch. Optimiser,
+Differences from the paper: 81,635 cycles of 2,820 recordings, every one that the segmentation finds, where the paper
+has 37,631 of 3,240 (and 84,426 heartbeats in its text). A validation part inside training picks the epoch. Optimiser,
 learning rate, epochs, MFCC window and hop are not in the paper. MobileNetV3 with the usual head has 1.52 and 4.20
 million parameters with two classes, not 1.0 and 2.6. CardioXNet reads raw samples, not these features, and is left out
 (its figure in Table III is of other data, as the paper says). `physionet2016` and `grid` have windows of 2.5 s every
