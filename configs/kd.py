@@ -32,7 +32,7 @@ recall, precision and F1 are macro averages (configs/results/kd-cycles-physionet
 | kd | 94.2 (88.5) | 91.1 (83.8) | 91.0 (85.4) | 91.1 (84.5) | 96.3 (93.6) |
 
 Both students are above the paper's teacher. Distillation gains nothing here that one seed could show: accuracy -0.1
-points (95 % interval -0.5 to 0.3), one-tailed z-test as in the paper p = .64 (the paper: p < .001). The grid, the
+points (95 % interval -0.6 to 0.3), one-tailed z-test as in the paper p = .64 (the paper: p < .001). The grid, the
 comparators, further seeds and `protocols` have not been run on cycles. Cycles of one recording are on both sides of
 this split, so that the figures flatter: `protocols` says how much.
 

@@ -35,6 +35,7 @@ TINY = {
     "stages.student.epochs": 3,
     "stages.kd.epochs": 3,
     "stages.export.calibration": 32,
+    "stages.export.variants": ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"),
     # Of a dozen test recordings, a barely trained int8 network may well decide one otherwise.
     "stages.export.agreement": 0.5,
     "stages.export.auroc_drop": 0.5,
@@ -75,7 +76,7 @@ def test_everything_is_there(finished):
         assert (finished / "stages" / "grouped" / "0" / stage / "metrics.jsonl").exists()
     for stage in ("student", "kd"):
         names = {path.name for path in (finished / "exports" / stage).iterdir()}
-        for form in ("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-static"):
+        for form in ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"):
             for input in ("features", "samples"):
                 assert {f"{form}-{input}.{form.partition('-')[0]}", f"{form}-{input}.json"} <= names
     page = (finished / "report" / "index.html").read_text()
