@@ -38,6 +38,8 @@ def validate(config: ConfigDict) -> None:
 
 
 def _problems(config: ConfigDict) -> Iterator[str]:
+    if isinstance(config.notes, str):
+        yield "config.notes is one text; give a tuple of sentences"
     whole = all(isinstance(seed, int) and seed >= 0 for seed in config.seeds)
     if not config.seeds or len(set(config.seeds)) < len(config.seeds) or not whole:
         yield f"config.seeds is {tuple(config.seeds)}; give one or more different integers from 0 on"

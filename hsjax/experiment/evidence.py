@@ -1,17 +1,20 @@
 """What a figure rests on: the recordings, how they are divided, and what else could have told their labels."""
 
 import collections
-from collections.abc import Iterator
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from hsjax.data.audit import twins
+from hsjax.data.download import register
 from hsjax.evaluate import controls, coverage
 from hsjax.evaluate.bootstrap import Estimate
 from hsjax.experiment.context import Context
 from hsjax.report.run import CONTROL
-from hsjax.types import ResultRow, Split
+from hsjax.types import Dataset, Recording, ResultRow, Split
 
 PARTS = ("train", "validation", "test")
 # Examples at a time.
@@ -29,6 +32,7 @@ def describe(context: Context) -> dict[str, Any]:
         "grouping": dataset.grouping,
         "unlabelled": len(dataset.unlabelled),
         "subsets": dict(collections.Counter(recording.subset for recording in dataset.recordings)),
+        "distribution": _distribution(dataset),
         "folds": [
             _fold(context, protocol, split)
             for protocol in context.config.protocols
@@ -45,8 +49,48 @@ def _fold(context: Context, protocol: str, split: Split) -> dict[str, Any]:
         "fold": split.name,
         "note": split.note,
         "parts": made,
+        "known": known(context.dataset.recordings, context.examples.recording, split, context.cache),
         "warning": coverage.warning(test["groups"], test["groups_by_class"]),
     }
+
+
+def _distribution(dataset: Dataset) -> dict[str, int]:
+    """Recordings of the official distribution, by sub-dataset that the run reads; empty where not registered."""
+    counts = register.recordings(dataset.name)
+    read = {recording.subset for recording in dataset.recordings}
+    return {subset: count for subset, count in counts.items() if subset in read}
+
+
+def known(
+    recordings: Sequence[Recording], owner: Int[np.ndarray, " examples"], split: Split, cache: pathlib.Path
+) -> dict[str, int | None]:
+    """How many tested examples the training part already knows: their recording, its group, a near-copy of it.
+
+    Args:
+      recordings: of the dataset.
+      owner: of each example, an index into `recordings`.
+      split: of the examples.
+      cache: folder in which an audit may have left the near-copies it found. Looking for them takes minutes, so that
+        without such a result `of_trained_twin` is None.
+    """
+    group = np.array([recording.group or recording.id for recording in recordings])
+    trained, tested = np.unique(owner[split.train]), owner[split.test]
+    pairs = twins.kept(recordings, cache) if all(recording.digest for recording in recordings) else None
+    return {
+        "examples": len(tested),
+        "of_trained_recording": int(np.isin(tested, trained).sum()),
+        "of_trained_group": int(np.isin(group[tested], group[trained]).sum()),
+        "of_trained_twin": None if pairs is None else _with_twin(pairs, recordings, trained, tested),
+    }
+
+
+def _with_twin(
+    pairs: Iterable[twins.Pair], recordings: Sequence[Recording], trained: np.ndarray, tested: np.ndarray
+) -> int:
+    """Tested examples of whose recording a near-copy was trained on."""
+    ids = {recordings[index].id for index in trained}
+    known = {b for pair in pairs if pair.twins for a, b in (pair[:2], pair[1::-1]) if a in ids}
+    return sum(recordings[index].id in known for index in tested)
 
 
 def parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:

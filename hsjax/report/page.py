@@ -14,6 +14,7 @@ from hsjax.report import (
     gains,
     html,
     pictures,
+    published,
     reading,
     results,
     run,
@@ -51,6 +52,8 @@ def build(run_dir: pathlib.Path, published_csv: pathlib.Path | None) -> pathlib.
 def _page(shown: run.Run) -> str:
     parts = [
         results.glance(shown),
+        published.section(shown),
+        published.differs(shown),
         data.recordings(shown),
         data.controls(shown),
         sweeps.section(shown),
@@ -58,7 +61,6 @@ def _page(shown: run.Run) -> str:
         _terms(shown),
         results.everything(shown),
         data.folds(shown),
-        comparisons.published(shown),
         comparisons.differences(shown),
         comparisons.significance(shown),
         calibration.section(shown),

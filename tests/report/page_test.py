@@ -80,7 +80,7 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
     tables.write_curves(report / tables.CURVES, curves)
     config = {
         "name": "kd", "command": "python -m hsjax.launch --config=configs/kd.py", "protocols": ["paper", "grouped"],
-        "seeds": list(seeds), "pipeline": [*STAGES, "export", "report"],
+        "seeds": list(seeds), "notes": [], "pipeline": [*STAGES, "export", "report"],
     }  # fmt: skip
     (run_dir / "config.json").write_text(json.dumps(config))
     return rows
@@ -223,7 +223,7 @@ def test_figures_on_the_page_are_those_of_the_tables(real):
 def test_published_figures_stand_beside_ours(real):
     _, rows, built = real
     header, *body = built.rows("(Song et al., EMBC 2023, Tables II and III, protocol paper, 3,421 segments)")
-    assert header == ["stage", "figure", "published", "ours, paper", "ours, grouped"]
+    assert header == ["stage", "figure", "published", "ours, paper (the paper&#x27;s)", "ours, grouped"]
     (line,) = [line for line in body if line[:2] == ["kd", "accuracy at 0.5"]]
     ours = {
         row.protocol: row.value for row in rows
@@ -236,6 +236,58 @@ def test_published_figures_stand_beside_ours(real):
     assert "were made on other data" not in built.source
     further = {line[0]: line for line in built.rows("settings that this run does not train")}
     assert ">0.874<" in further["grid@T=1,<wbr>alpha=0.3"][1]
+
+
+def test_published_figures_have_their_n_and_say_whether_ours_reach_them(real):
+    _, rows, built = real
+    _, *body = built.rows("(Song et al., EMBC 2023, Tables II and III, protocol paper, 3,421 segments)")
+    (sizes,) = [line for line in body if line[:2] == ["kd", "segments (groups)"]]
+    assert [re.sub("<.*?>", "", cell) for cell in sizes[2:]] == ["3,421", "72 (12)", "72 (12)"]
+    for metric, name, theirs in (
+        ("accuracy@0.5", "accuracy at 0.5", 0.885),
+        ("specificity@0.5", "specificity at 0.5", 0.936),
+    ):
+        (line,) = [line for line in body if line[:2] == ["kd", name]]
+        for cell, protocol in zip(line[3:], ("paper", "grouped"), strict=True):
+            (ours,) = [
+                row.value for row in rows
+                if (row.stage, row.unit, row.metric, row.protocol) == ("kd", "segment", metric, protocol)
+            ]  # fmt: skip
+            assert ("not reached" not in cell) == (ours >= theirs - 5e-4)
+            assert "reached" in cell
+    # Counts of a network are neither reached nor missed.
+    (parameters,) = [line for line in body if line[:2] == ["kd", "parameters"]]
+    assert "43,300" in parameters[2]
+    assert "43,250" in parameters[3]
+    assert "reached" not in "".join(parameters)
+
+
+def test_what_the_split_gives_away_and_what_differs_is_said(tmp_path):
+    fabricate(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"notes": ["No <weights> at hand."]}))
+    known = {"examples": 2320, "of_trained_recording": 2310, "of_trained_group": 2315, "of_trained_twin": None}
+    clean = {"examples": 5276, "of_trained_recording": 0, "of_trained_group": 0, "of_trained_twin": 0}
+    part = {"examples": 1, "recordings": 1, "groups": 1, "groups_by_class": {"normal": 1, "abnormal": 1}}
+    parts = dict.fromkeys(("train", "validation", "test"), part)
+    fold = {"fold": 0, "note": "", "warning": None, "parts": parts}
+    described = {
+        "recordings": 2350, "hours": 1.0, "groups": 3, "grouping": "", "unlabelled": 0,
+        "subsets": {"training-a": 409, "training-e": 1941}, "distribution": {"training-a": 409, "training-e": 2141},
+        "folds": [fold | {"protocol": "paper", "known": known}, fold | {"protocol": "grouped", "known": clean}],
+    }  # fmt: skip
+    (tmp_path / "report" / "data.json").write_text(json.dumps(described))
+    source = page.build(tmp_path, PUBLISHED).read_text(encoding="utf-8")
+    assert (
+        "Audit of protocol paper, tested examples: 2,310 of 2,320 are of a recording that was trained on; "
+        "2,315 of 2,320 of a group" in source
+    )
+    assert "none of 5,276 tested examples is of a recording or group in training, near-copies looked for" in source
+    assert "<li>No &lt;weights&gt; at hand.</li>" in source
+    assert (
+        "2,350 of 2,550 recordings of the official distribution are used: training-a 409 of 409, "
+        "training-e 1,941 of 2,141." in source
+    )
 
 
 def test_synthetic_data_is_stamped_everywhere(synthetic):

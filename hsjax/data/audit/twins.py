@@ -83,6 +83,11 @@ def search(recordings: Sequence[Recording], cache_dir: pathlib.Path | None = Non
     return pairs
 
 
+def kept(recordings: Sequence[Recording], cache_dir: pathlib.Path) -> tuple[Pair, ...] | None:
+    """The result of an earlier `search` of the same recordings; None where there is none."""
+    return _load(cache_dir / f"twins-{_key(recordings)}.json")
+
+
 def _search(recordings: Sequence[Recording]) -> tuple[Pair, ...]:
     if len(recordings) < 2:
         return ()

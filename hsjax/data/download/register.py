@@ -118,6 +118,15 @@ def read(name: str, register: pathlib.Path = REGISTER) -> Distribution:
     )
 
 
+def recordings(name: str, register: pathlib.Path = REGISTER) -> dict[str, int]:
+    """Labelled recordings of the official distribution by sub-dataset; empty for datasets that are not registered.
+
+    Raises:
+      UserError: there is no register.
+    """
+    return dict(_tables(register).get(name, {}).get("recordings", {}))
+
+
 def _tables(register: pathlib.Path) -> dict[str, dict]:
     try:
         return tomllib.loads(register.read_text(encoding="utf-8"))
