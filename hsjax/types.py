@@ -40,6 +40,28 @@ class HeartState(enum.IntEnum):
     DIASTOLE = 4
 
 
+class Level(enum.StrEnum):
+    """How the level of a whole recording is normalised.
+
+    NONE: not. PEAK: largest absolute value 1 (`librosa.util.normalize`). STANDARD: zero mean, unit variance. With the
+    latter two silence stays silence, and a NaN spreads over the recording.
+    """
+
+    NONE = "none"
+    PEAK = "peak"
+    STANDARD = "standard"
+
+
+class Fit(enum.StrEnum):
+    """Where zeros go in a recording that is shorter than a window; what is too long keeps its beginning.
+
+    END: behind. BOTH: on both sides, the odd one behind (`librosa.util.pad_center`).
+    """
+
+    END = "end"
+    BOTH = "both"
+
+
 HEART_STATES = (HeartState.S1, HeartState.SYSTOLE, HeartState.S2, HeartState.DIASTOLE)
 """The known ones, in the order of a heart cycle."""
 
@@ -150,6 +172,13 @@ class Examples:
     start: np.ndarray
 
 
+class Part(enum.StrEnum):
+    """What a stage learns from: the training part, or a second one that is kept for pre-training."""
+
+    TRAIN = "train"
+    PRETRAIN = "pretrain"
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Indices of examples; disjoint, sorted, together at most all of them.
@@ -157,6 +186,7 @@ class Split:
     Attributes:
       name: of the fold: 0 without cross-validation, else its number or the sub-dataset that is left out.
       note: what the reader of a figure should know about the parts; empty where there is nothing.
+      pretrain: a second training part, for stages that ask for it; empty where there is none.
     """
 
     train: np.ndarray
@@ -164,6 +194,11 @@ class Split:
     test: np.ndarray
     name: int | str = 0
     note: str = ""
+    pretrain: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def learnt_from(self, part: Part) -> np.ndarray:
+        """The examples of a part that is learnt from."""
+        return self.train if part is Part.TRAIN else self.pretrain
 
 
 class Batch(NamedTuple):

@@ -54,9 +54,10 @@ class UnknownGroups(enum.Enum):
 
 
 class Cut(enum.Enum):
-    """How recordings become examples."""
+    """How recordings become examples. FIRST: the first window of each, and nothing of what is behind it."""
 
     WINDOWS = "windows"
+    FIRST = "first"
     CYCLES = "cycles"
     BEATS = "beats"
 

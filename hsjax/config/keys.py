@@ -56,21 +56,26 @@ def base() -> ConfigDict:
             "split": {
                 "paper": {"test": 1 / 11, "validation": 0.1, "unit": "example", "stratified": False},
                 # folds: 1; several, of which each tests a part of the groups; 0: 5 where a class has few groups, else 1
-                "grouped": {"test": 0.2, "validation": 0.15, "folds": 0},
+                # pretrain: of what would be training, for stages with part=pretrain; the rest is for all others
+                "grouped": {"test": 0.2, "validation": 0.15, "folds": 0, "pretrain": 0.0},
                 "leave-one-subset-out": {"validation": 0.15},
                 "inter-patient": {"validation": 0.2},
-                "listed": {"train": "", "validation": "", "test": ""},  # text files, one recording id a line
+                # text files, one recording id a line; pretrain may be empty
+                "listed": {"train": "", "validation": "", "test": "", "pretrain": ""},
             },
             "prepare": {
                 "sample_rate": 2000,  # Hz
                 "filter": "none",  # none, zero-phase: band-pass over the whole recording, which no device can do
                 "band": {"order": 3, "low": 20.0, "high": 400.0},  # of that filter, Hz
                 "remove_spikes": False,  # Schmidt et al. 2010, over the whole recording
-                # windows; cycles: of the heart (Springer et al. 2016), zero-padded to window_seconds; beats: around
-                # each annotated R peak of an ECG, nothing of the neighbouring beats in it (Birton)
+                "level": "none",  # of whole recordings: none, peak (at 1), standard (mean 0, deviation 1)
+                # windows; first: only the first one of each recording; cycles: of the heart (Springer et al. 2016), zero-
+                # padded to window_seconds; beats: around each annotated R peak of an ECG, nothing of the neighbouring beats in
+                # it (Birton)
                 "cut": "windows",
                 "window_seconds": 2.5,
                 "hop_seconds": 2.5,  # of windows
+                "fit": "end",  # where zeros go in a recording shorter than a window: end, both (it is in the middle)
             },
             "features": {
                 "name": "mfcc",  # mfcc, log-mel, gammatone, pcen, learnable, or the recipe of a paper (features.NAMES)
@@ -116,6 +121,7 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "model": model,
             "options": {},  # of the model: `python -m hsjax.models list` names them
             "pretrained": "",  # file of ImageNet weights (hsjax.models.pretrained); empty: random weights
+            "part": "train",  # what it learns from: train, pretrain (where the protocol has such a part)
             "begin": "",  # an earlier train stage whose weights are begun with, as far as their shapes fit
             "freeze": (),  # paths that training leaves alone: ("stem", "stage[12]"); ("*", "!logits"): a linear probe
             "precision": "float32",  # float32, bfloat16: of activations; weights and optimiser are float32
@@ -138,6 +144,7 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
                 "widths": (128, 64),  # of the projection's layers
                 "prediction": 128,  # hidden units of BYOL's predictor
                 "queue": 1024,  # keys that MoCo keeps
+                "original": False,  # whether the first view is the example as it is, and only the second is changed
             },
             "constants": {
                 "label_smoothing": 0.0,  # cross-entropy

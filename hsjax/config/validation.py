@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from hsjax.config import compression, sweeps, training
 from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import TEMPLATES, base, refuse_unknown
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 
 
 def stages(config: ConfigDict, kind: StageKind) -> dict[str, ConfigDict]:
@@ -47,6 +47,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield "several protocols in a flag are written --config.protocols=\"('paper','grouped')\""
     elif not config.protocols or len(set(config.protocols)) < len(config.protocols):
         yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
+    if not 0 <= config.split.grouped.pretrain < 1:
+        yield f"config.split.grouped.pretrain is {config.split.grouped.pretrain}; it lies between 0 and 1"
     for name, parts in config.split.items():
         fractions = [value for key, value in parts.items() if key in ("test", "validation") and name != "listed"]
         if not all(0 < fraction < 1 for fraction in fractions):
@@ -55,6 +57,10 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield "config.split.grouped.folds must be 1, the number of folds, or 0 to choose by the number of groups"
     if choice(Placement, config.data.placement, "data.placement") is Placement.STREAM and config.dispatch == "scan":
         yield "config.dispatch=scan needs all data on the device; leave it at auto, or set config.data.placement=device"
+    choice(Level, config.prepare.level, "prepare.level")
+    choice(Fit, config.prepare.fit, "prepare.fit")
+    if config.prepare.cut == Cut.BEATS.value and (config.prepare.level, config.prepare.fit) != ("none", "end"):
+        yield "config.prepare.level and fit are not for beats, which have a level of their own; leave none and end"
     choice(UnknownGroups, config.data.unknown_groups, "data.unknown_groups")
     prepare = config.prepare
     if prepare.sample_rate < 1 or prepare.hop_seconds * prepare.sample_rate < 1:

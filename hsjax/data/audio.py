@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Float32, Int64
 
-from hsjax.types import UnreadableFile
+from hsjax.types import Fit, Level, UnreadableFile
 
 MAX_FRAMES = 2**28
 """Longest recording that is decoded: 1 GiB as float32, 37 hours at 2 kHz, 1.7 hours at 44.1 kHz."""
@@ -153,19 +153,43 @@ def resample(samples: Float[np.ndarray, " time"], from_rate: int, to_rate: int) 
     return soxr.resample(samples, from_rate, to_rate, quality="HQ")
 
 
+def levelled(samples: Float[np.ndarray, " time"], level: Level) -> Float32[np.ndarray, " time"]:
+    """A recording at the level that all are brought to; see `Level`."""
+    samples = samples.astype(np.float32, copy=False)
+    if level is Level.NONE or not len(samples):
+        return samples
+    # float64: the sum of an hour of squares is not one of float32's.
+    centre = samples.mean(dtype=np.float64) if level is Level.STANDARD else 0.0
+    centred = samples - np.float32(centre)
+    scale = np.abs(centred).max() if level is Level.PEAK else np.sqrt(np.square(centred).mean(dtype=np.float64))
+    return centred / np.float32(scale) if scale > 0 else centred
+
+
+def first_window(
+    samples: Float[np.ndarray, " time"], window: int, fit: Fit = Fit.END
+) -> tuple[Float32[np.ndarray, "1 {window}"], Int64[np.ndarray, "1"]]:
+    """The beginning of a recording, with zeros as `Fit` says where it is shorter, and where it begins: at 0.
+
+    Raises:
+      ValueError: no samples, or `window` below 1.
+    """
+    return windows(samples[:window], window, window, fit)
+
+
 def windows(
-    samples: Float[np.ndarray, " time"], window: int, hop: int
+    samples: Float[np.ndarray, " time"], window: int, hop: int, fit: Fit = Fit.END
 ) -> tuple[Float32[np.ndarray, "n {window}"], Int64[np.ndarray, " n"]]:
     """Cuts a recording into windows of equal length.
 
     Windows start at 0, `hop`, `2 * hop` and so on as long as they fit. What is left behind the last of them
     is covered by one more, flush with the end, if it is at least half a window long, and dropped otherwise.
-    A recording shorter than one window becomes one window with zeros behind.
+    A recording shorter than one window becomes one window with zeros behind, or as `fit` says.
 
     Args:
       samples: at least one.
       window: length of a window, samples.
       hop: distance of starts, samples.
+      fit: where the zeros go.
 
     Returns:
       The windows and the index of the first sample of each.
@@ -179,7 +203,9 @@ def windows(
         raise ValueError(f"window and hop must be at least 1 sample, got {window} and {hop}")
     samples = samples.astype(np.float32, copy=False)
     if len(samples) < window:
-        samples = np.pad(samples, (0, window - len(samples)))
+        missing = window - len(samples)
+        before = missing // 2 if fit is Fit.BOTH else 0
+        samples = np.pad(samples, (before, missing - before))
     last = len(samples) - window
     starts = np.arange(0, last + 1, hop, dtype=np.int64)
     uncovered = last - starts[-1]

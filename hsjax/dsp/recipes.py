@@ -23,6 +23,7 @@ from hsjax.dsp.inputs import floating
 from hsjax.dsp.mel import MelScale, log_mel
 from hsjax.dsp.normalise import peak, z_score
 from hsjax.dsp.triangular import log_triangular
+from hsjax.types import Fit, Level
 
 
 class Paper(enum.Enum):
@@ -33,28 +34,6 @@ class Paper(enum.Enum):
     SARKHEL = "sarkhel"
     BIRTON = "birton"
     SRIRAM = "sriram"
-
-
-class Level(enum.Enum):
-    """How the level of a whole recording is normalised.
-
-    NONE: not. PEAK: largest absolute value 1 (`librosa.util.normalize`). STANDARD: zero mean, unit variance. With the
-    latter two silence stays silence, and a NaN spreads over the recording.
-    """
-
-    NONE = "none"
-    PEAK = "peak"
-    STANDARD = "standard"
-
-
-class Fit(enum.Enum):
-    """How a recording is brought to the length of a window; what is too long keeps its beginning.
-
-    END: zeros behind. BOTH: zeros on both sides, the odd one behind (`librosa.util.pad_center`).
-    """
-
-    END = "end"
-    BOTH = "both"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hsjax.experiment import folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
 from hsjax.models import quantised
 from hsjax.models.pretrained import load as load_pretrained
-from hsjax.types import Batch, Dataset, Examples, RunKey, Split, UserError
+from hsjax.types import Batch, Dataset, Examples, Part, RunKey, Split, UserError
 
 CACHE_VARIABLE = "HSJAX_CACHE"
 
@@ -293,6 +293,7 @@ class Context:
         choice(train.Dispatch, self.config.dispatch, "dispatch")
         example = self.one_input
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+            choice(Part, stage.part, f"stages.{name}.part")
             choice(train.Weighting, stage.class_weighting, f"stages.{name}.class_weighting")
             if stage.select not in (*evaluate.SELECTABLE, train.LAST):
                 known = ", ".join((*evaluate.SELECTABLE, train.LAST))
@@ -328,6 +329,12 @@ class Context:
           UserError: what to change.
         """
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
+            for protocol in self.config.protocols:
+                if not all(len(split.learnt_from(Part(stage.part))) for split in self.splits(protocol).values()):
+                    raise UserError(
+                        f"config.stages.{name}.part is {stage.part!r}, which protocol {protocol} does not have: set "
+                        "config.split.listed.pretrain or config.split.grouped.pretrain, or part=train"
+                    )
             if stage.soft == train.Soft.STANDARDISED.value and len(self.dataset.classes) < 3:
                 raise UserError(
                     f"config.stages.{name}.soft is {stage.soft!r}, which of {len(self.dataset.classes)} classes keeps "

@@ -17,6 +17,7 @@ from hsjax.report.run import CONTROL
 from hsjax.types import Dataset, Recording, ResultRow, Split
 
 PARTS = ("train", "validation", "test")
+_ALL_PARTS = ("pretrain", *PARTS)
 # Examples at a time.
 _CHUNK = 2048
 
@@ -98,7 +99,7 @@ def parts(context: Context, split: Split) -> dict[str, dict[str, Any]]:
     examples, dataset = context.examples, context.dataset
     group = np.array([recording.group or recording.id for recording in dataset.recordings])
     made = {}
-    for name in PARTS:
+    for name in _ALL_PARTS if len(split.pretrain) else PARTS:
         chosen = getattr(split, name)
         owner, label = examples.recording[chosen], examples.label[chosen]
         of_part = group[owner]

@@ -12,7 +12,7 @@ from hsjax.experiment.export_source import Source
 from hsjax.export import models as exported
 from hsjax.micro import front_end_file
 from hsjax.runtime import Aggregation, BeatCut, Description, Variant, quiet
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 _MAKERS = ("hsjax", "jax", "tensorflow", "tf2onnx", "onnx")
@@ -95,6 +95,9 @@ def _description(context: Context, source: Source) -> Description:
         hop=hop,
         versions=versions,
         beats=_beat_cut(context.config),
+        first=choice(Cut, context.config.prepare.cut, "prepare.cut") is Cut.FIRST,
+        level=choice(Level, context.config.prepare.level, "prepare.level"),
+        fit=choice(Fit, context.config.prepare.fit, "prepare.fit"),
     )
 
 

@@ -101,7 +101,9 @@ def _objective(
         contrast = stage.contrast
         loss = choice(train.Contrastive, contrast.loss, f"{key}.contrast.loss")
         widths = tuple(contrast.widths)
-        return train.Contrast(loss, widths, contrast.prediction, contrast.queue, steps, views=views)
+        return train.Contrast(
+            loss, widths, contrast.prediction, contrast.queue, contrast.original, total_steps=steps, views=views
+        )
     labels, mix = choice(train.Labels, stage.labels, f"{key}.labels"), mixes(stage)
     if learns is LearnsFrom.CLASSES:
         return train.Supervised(labels, mix, views=views)

@@ -14,12 +14,12 @@ import scipy.special
 
 from hsjax import compress, evaluate, features, models, progress, train
 from hsjax import config as run_config
-from hsjax.config import AT
+from hsjax.config import AT, ConfigDict
 from hsjax.experiment import beginning, folder, learning, smaller
 from hsjax.experiment.context import Context, Training
 from hsjax.experiment.inputs import Inputs
 from hsjax.train import checkpoint
-from hsjax.types import Batch, Predictions, RunKey, Split
+from hsjax.types import Batch, Part, Predictions, RunKey, Split
 
 VARIABLES, FEATURES = "variables", "features.npz"
 
@@ -49,16 +49,16 @@ def run(context: Context, trainings: Sequence[Training]) -> None:
 def _train(context: Context, trainings: Sequence[Training], done: Container[Training], of: int) -> None:
     protocol, _, fold, name = trainings[0]
     stage, split = context.stage(name), context.split(protocol, fold)
-    label = context.examples.label
+    label, learnt = context.examples.label, _learnt(stage, split)
     inputs = context.inputs(protocol, fold)
-    steps = -(-len(split.train) // stage.batch_size)
+    steps = -(-len(learnt) // stage.batch_size)
     made = context.learner(name, stage.epochs * steps)
     weighting, beta = train.Weighting(stage.class_weighting), stage.constants.class_balanced_beta
     data = Batch(
-        _seen(context, inputs, made, split.train),
-        label[split.train],
-        np.ones(len(split.train), np.float32),
-        train.class_weights(label[split.train], len(context.dataset.classes), weighting, beta),
+        _seen(context, inputs, made, learnt),
+        label[learnt],
+        np.ones(len(learnt), np.float32),
+        train.class_weights(label[learnt], len(context.dataset.classes), weighting, beta),
     )
     file = pathlib.Path(stage.pretrained)
     pretrained = beginning.Pretrained(stage.model, made.network, file) if stage.pretrained else None
@@ -87,6 +87,11 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
             lanes=stage.lanes,
             of=of,
         )
+
+
+def _learnt(stage: ConfigDict, split: Split) -> np.ndarray:
+    """The examples that a stage learns from."""
+    return split.learnt_from(Part(stage.part))
 
 
 def _of_all(context: Context, trainings: Sequence[Training]) -> pathlib.Path:
@@ -141,7 +146,7 @@ def _members(
                 taught[place] = (
                     tuple(load(context, teacher)[0] for teacher in teachers)
                     if runs
-                    else teacher_logits(context, teachers, inputs.of(split.train), made.objective)
+                    else teacher_logits(context, teachers, inputs.of(_learnt(stage, split)), made.objective)
                 )
             if learning.runs_teachers(stage):
                 fixed[train.TEACHERS] = taught[place]
@@ -171,7 +176,7 @@ def _beginning(
         held = smaller.variables(context.network(stage.begin), held, stage.compress, context.one_input)
         begin = functools.partial(beginning.of_earlier, held, stage.begin)
     if stage.quantise.weights and not run_config.keeps_ranges(context.config.stages, training.stage):
-        batches = beginning.batches(split.train, stage.batch_size, stage.quantise.batches, training.seed)
+        batches = beginning.batches(_learnt(stage, split), stage.batch_size, stage.quantise.batches, training.seed)
         features = [jnp.asarray(inputs.on_host(batch)) for batch in batches]
         begin = functools.partial(beginning.with_ranges, made.network, begin, features)
     return begin
@@ -197,7 +202,7 @@ def _finish(
         "epochs": fitted.epochs,
         "parameters": models.parameter_count(fitted.variables),
         "macs": models.macs(context.network(name, models.Form.PLAIN), context.one_input),
-        "train": len(split.train),
+        "train": len(_learnt(context.stage(name), split)),
     }
     if run_config.compressed(context.config.stages, name):
         figures |= _sizes(fitted.variables)

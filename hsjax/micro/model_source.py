@@ -37,7 +37,13 @@ def config(described: Sidecar, quantisation: Quantisation, features: dict[str, i
         "HS_INPUT_SCALE": f"{literals.real(quantisation.scale)} /* feature = scale * (int8 - zero point) */",
         "HS_INPUT_ZERO_POINT": f"({quantisation.zero_point})",
     }
-    return "\n".join((tables.definitions(windows), tables.definitions(features), tables.definitions(steps)))
+    before = ""
+    if described.whole:
+        before = (
+            f"/* Before a recording is cut: level {described.level}, zeros at {described.fit}"
+            f"{', only its first window' if described.first else ''}. No C code does that. */\n"
+        )
+    return before + "\n".join((tables.definitions(windows), tables.definitions(features), tables.definitions(steps)))
 
 
 def header(described: Sidecar, session: MicroSession, arena: Arena, operators: tuple[str, ...]) -> str:

@@ -152,6 +152,11 @@ def _hop(described: Sidecar, flags: argparse.Namespace) -> int:
             f"{flags.model} takes beats of an ECG, and R peaks are found in whole records: give them as files, not as "
             "a stream"
         )
+    if flags.stream and described.whole:
+        raise UserError(
+            f"{flags.model} takes whole recordings (their level is normalised, or only their beginning is looked at): "
+            "give them as files, not as a stream"
+        )
     if flags.hop is None:
         return described.hop
     hop = flags.hop * described.sample_rate

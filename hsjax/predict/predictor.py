@@ -102,7 +102,11 @@ class Predictor:
         resampled = audio.resample(samples, sample_rate, described.sample_rate)
         if not len(resampled):
             raise UserError(f"{len(samples)} samples at {sample_rate} Hz are too few to be resampled")
-        windows, _ = audio.windows(resampled, described.window, described.hop)
+        levelled = audio.levelled(resampled, described.level)
+        if described.first:
+            windows, _ = audio.first_window(levelled, described.window, described.fit)
+        else:
+            windows, _ = audio.windows(levelled, described.window, described.hop, described.fit)
         # The mean in float64 and rounded once, as recordings are scored in `evaluate`.
         mean = self.window_probabilities(windows).mean(axis=0, dtype=np.float64).astype(np.float32)
         probabilities = dict(zip(described.labels, mean.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from hsjax.data import audio, beats
 from hsjax.dsp.segmentation import cycles
 from hsjax.prepare import cache
 from hsjax.prepare.condition import Conditioned, Steps, condition
-from hsjax.types import Dataset, Examples, Recording, UserError
+from hsjax.types import Dataset, Examples, Fit, Level, Recording, UserError
 
 # Decoding and resampling release the GIL.
 _THREADS = 4
@@ -138,6 +139,8 @@ def _cut_all(
 def _piece(config: ml_collections.ConfigDict, recording: Recording, conditioned: Conditioned) -> _Piece:
     """Cuts one recording as `config.prepare` says."""
     window, hop = window_samples(config)
+    level = choice(Level, config.level, "prepare.level")
+    conditioned = dataclasses.replace(conditioned, samples=audio.levelled(conditioned.samples, level))
     match choice(Cut, config.cut, "prepare.cut"):
         case Cut.BEATS:
             assert recording.beats is not None
@@ -148,8 +151,10 @@ def _piece(config: ml_collections.ConfigDict, recording: Recording, conditioned:
             return _Piece(windows, start, label.tolist())
         case Cut.CYCLES:
             windows, start = cut_cycles(conditioned, window)
+        case Cut.FIRST:
+            windows, start = audio.first_window(conditioned.samples, window, choice(Fit, config.fit, "prepare.fit"))
         case Cut.WINDOWS:
-            windows, start = audio.windows(conditioned.samples, window, hop)
+            windows, start = audio.windows(conditioned.samples, window, hop, choice(Fit, config.fit, "prepare.fit"))
     return _Piece(windows, start, [recording.label] * len(windows))
 
 

@@ -8,6 +8,7 @@ from hsjax.report.html import Content, element
 from hsjax.report.run import Run
 
 _PARTS = ("train", "validation", "test")
+_PRETRAIN = "pretrain"
 
 
 def recordings(run: Run) -> html.Section | None:
@@ -20,9 +21,10 @@ def recordings(run: Run) -> html.Section | None:
     if data["grouping"]:
         words.append(f"Where groups come from: {data['grouping']}")
     content: list[Content] = [html.paragraph(" ".join(words))]
-    header = ["protocol", "fold", *_PARTS, "groups by class, test"]
+    shown = (*([_PRETRAIN] if any(_PRETRAIN in one["parts"] for one in data["folds"]) else []), *_PARTS)
+    header = ["protocol", "fold", *shown, "groups by class, test"]
     rows: list[list[Content]] = [
-        [one["protocol"], str(one["fold"]), *_sizes(one["parts"]), _classes(one["parts"]["test"])]
+        [one["protocol"], str(one["fold"]), *_sizes(one["parts"], shown), _classes(one["parts"]["test"])]
         for one in data["folds"]
     ]
     how = "How each fold divides the dataset: examples / recordings / groups."
@@ -32,8 +34,10 @@ def recordings(run: Run) -> html.Section | None:
     return html.Section("data", "Data and parts", content)
 
 
-def _sizes(parts: dict[str, Any]) -> list[str]:
-    return [" / ".join(f"{parts[name][what]:,}" for what in ("examples", "recordings", "groups")) for name in _PARTS]
+def _sizes(parts: dict[str, Any], shown: tuple[str, ...]) -> list[str]:
+    """Of each part examples, recordings and groups; empty for one that a fold does not have."""
+    units = ("examples", "recordings", "groups")
+    return [" / ".join(f"{parts[name][what]:,}" for what in units) if name in parts else NONE for name in shown]
 
 
 def _classes(part: dict[str, Any]) -> str:

@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hsjax.runtime import files
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 
-FORMAT = 2
+FORMAT = 3
 """Of the sidecar; another number means other fields."""
 
-_BEFORE_BEATS = 1  # a format without `beats`: what was exported then takes windows, and is read as such
+# What older formats did not say, by format, and what was meant.
+_MEANT: Mapping[int, Mapping[str, Any]] = {
+    1: {"beats": None, "first": False, "level": "none", "fit": "end"},
+    2: {"first": False, "level": "none", "fit": "end"},
+}
 
 MAX_RATE = 1_000_000
 """Hz. Nothing that is recorded of a heart is as fast."""
@@ -125,6 +129,9 @@ class Description:
       hop: samples between the beginnings of neighbouring windows; without a meaning where `beats` says how to cut.
       versions: of the packages that made the file, by name.
       beats: of an ECG; None where sounds are cut into windows, a `hop` apart.
+      first: whether only the first window of a recording is looked at.
+      level: of a whole recording, before it is cut.
+      fit: where zeros go in a recording that is shorter than a window.
     """
 
     stage: str
@@ -141,6 +148,14 @@ class Description:
     hop: int
     versions: Mapping[str, str]
     beats: BeatCut | None = None
+    first: bool = False
+    level: Level = Level.NONE
+    fit: Fit = Fit.END
+
+    @property
+    def whole(self) -> bool:
+        """Whether something is done to a recording that can only be done to all of it."""
+        return self.first or self.level is not Level.NONE or self.fit is not Fit.END
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,8 +225,8 @@ def read(model: pathlib.Path) -> Sidecar:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON, export the model again: {error}") from error
-    if isinstance(content, dict) and content.get("format") == _BEFORE_BEATS and "beats" not in content:
-        content |= {"format": FORMAT, "beats": None}
+    if isinstance(content, dict) and (meant := _meant(content.get("format"))) and not meant.keys() & content.keys():
+        content |= {"format": FORMAT, **meant}
     problem = _problem(content)
     if problem:
         raise UserError(f"{path}: {problem}; export the model again")
@@ -222,6 +237,10 @@ def read(model: pathlib.Path) -> Sidecar:
     if sidecar.front_end:
         _check(model.parent / sidecar.front_end.file, sidecar.front_end.sha256, path)
     return sidecar
+
+
+def _meant(version: Any) -> Mapping[str, Any]:
+    return _MEANT.get(version, {}) if type(version) is int else {}
 
 
 def _check(file: pathlib.Path, sha256: str, path: pathlib.Path) -> None:
@@ -241,6 +260,8 @@ def _build(content: dict[str, Any]) -> Sidecar:
         "input": Input(content["input"]),
         "front_end": Fingerprint(**content["front_end"]) if content["front_end"] else None,
         "beats": _beat_cut(content["beats"]) if content["beats"] else None,
+        "level": Level(content["level"]),
+        "fit": Fit(content["fit"]),
     }
     return Sidecar(**values)
 
@@ -321,6 +342,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or _beats(value),
         f"leads, normalisation ({', '.join(Normalisation)}) and neighbours ({', '.join(Neighbours)}), or null",
     ),
+    "first": (lambda value: isinstance(value, bool), "true or false"),
+    "level": _member(Level),
+    "fit": _member(Fit),
     "model": (_file_name, "the name of a file in the same folder"),
     "sha256": (_digest, "64 hexadecimal digits"),
     "bytes": (_positive_whole, "a positive whole number"),

@@ -123,6 +123,11 @@ class Views:
             seen = self.front_end.compute(front_end_state, seen)
         return _changed(of_features, self.features, seen)
 
+    @property
+    def unchanged(self) -> "Views":
+        """The same without any change: the front end alone."""
+        return dataclasses.replace(self, samples=(), features=())
+
     @staticmethod
     def from_settings(
         settings: Mapping[str, Any] | ConfigDict, front_end: FrontEnd, sample_rate: float | int, key_name: str

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from hsjax.runtime import Aggregation, BeatCut, Description, Input, Variant, sidecar
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 
 DESCRIPTION = Description(
     stage="kd",
@@ -42,7 +42,10 @@ def content(model: pathlib.Path) -> dict:
 
 def test_written_as_plain_json(model):
     assert content(model) == {
-        "format": 2,
+        "format": 3,
+        "first": False,
+        "level": "none",
+        "fit": "end",
         "model": "tflite-int8-features.tflite",
         "sha256": hashlib.sha256(b"a model").hexdigest(),
         "bytes": 7,
@@ -105,7 +108,10 @@ def test_broken_json_is_found_out(model, text):
 
 
 BAD = [
-    ("format", 3),
+    ("format", 4),
+    ("first", None),
+    ("level", "loud"),
+    ("fit", "start"),
     ("beats", {}),
     ("beats", {"leads": [], "normalisation": "record-z-score", "neighbours": "zero-beyond-half-rr"}),
     ("beats", {"leads": ["II"], "normalisation": "none", "neighbours": "zero-beyond-half-rr"}),
@@ -189,11 +195,15 @@ def test_how_beats_are_cut_is_read_back(model):
 def test_format_1_had_windows_alone(model):
     """What was exported before there were beats goes on being read, with that meaning."""
     fields = content(model) | {"format": 1}
-    del fields["beats"]
+    for name in ("beats", "first", "level", "fit"):
+        del fields[name]
     model.with_suffix(".json").write_text(json.dumps(fields))
     assert sidecar.read(model).beats is None
+    model.with_suffix(".json").write_text(json.dumps(fields | {"format": 2, "beats": None}))
+    described = sidecar.read(model)
+    assert (described.first, described.level, described.fit, described.whole) == (False, Level.NONE, Fit.END, False)
     model.with_suffix(".json").write_text(json.dumps(fields | {"beats": None}))
-    with pytest.raises(UserError, match="it has format 1, this version reads format 2 and older ones"):
+    with pytest.raises(UserError, match="it has format 1, this version reads format 3 and older ones"):
         sidecar.read(model)
 
 

@@ -91,6 +91,8 @@ def _require_groups(dataset: Dataset, protocol: Protocol) -> None:
 
 def _require_classes(split: Split, examples: Examples, dataset: Dataset, protocol: Protocol, seed: int) -> None:
     parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    if len(split.pretrain):
+        parts["pre-training"] = split.pretrain
     if protocol is Protocol.LEAVE_ONE_SUBSET_OUT:
         del parts["test"]  # a sub-dataset is what it is
     for name, part in parts.items():

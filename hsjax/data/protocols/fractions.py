@@ -25,6 +25,6 @@ def shares(validation: float, test: float) -> Float[np.ndarray, "3"]:
 def split(
     chosen: Int[np.ndarray, " chosen"], part: Int[np.ndarray, " chosen"], name: int | str = 0, note: str = ""
 ) -> Split:
-    """The split of examples of which each belongs to part 0 (training), 1 (validation) or 2 (test)."""
-    train, validation, test = (np.sort(chosen[part == index]) for index in range(3))
-    return Split(train, validation, test, name, note)
+    """The split of examples: each belongs to part 0 (training), 1 (validation), 2 (test) or 3 (pre-training)."""
+    train, validation, test, pretrain = (np.sort(chosen[part == index]) for index in range(4))
+    return Split(train, validation, test, name, note, pretrain)

@@ -24,8 +24,9 @@ def splits(
       examples: of `dataset`.
       dataset: every recording has a group.
       settings: `test`, a fraction of all recordings, without meaning for several folds; `validation`, of what is not
-        test; `folds`: 1, or how many, each group being tested in exactly one of them; 0 for 1, or for 5 where a class
-        has fewer than `FEW_GROUPS` groups (or for as many as it has).
+        test; `pretrain`, of what is neither, which the training part then lacks, for a single fold; `folds`: 1, or how
+        many, each group being tested in exactly one of them; 0 for 1, or for 5 where a class has fewer than
+        `FEW_GROUPS` groups (or for as many as it has).
       rng: of ties and order.
 
     Raises:
@@ -35,7 +36,13 @@ def splits(
     folds, note = (settings.folds, "") if settings.folds else _choose_folds(examples, dataset)
     if folds == 1:
         shares = fractions.shares(settings.validation, settings.test)
+        if settings.pretrain:
+            shares = np.array([shares[0] * (1 - settings.pretrain), *shares[1:], shares[0] * settings.pretrain])
         return (fractions.split(everything, division.by_group(examples, dataset, everything, shares, rng)),)
+    if settings.pretrain:
+        raise UserError(
+            f"config.split.grouped.pretrain is for a single fold, there are {folds}: set it to 0, or folds to 1"
+        )
     _require_groups(examples, dataset, folds)
     fold = division.by_group(examples, dataset, everything, np.full(folds, 1 / folds), rng)
     made = (_held_out(examples, dataset, fold == index, settings.validation, rng, index) for index in range(folds))

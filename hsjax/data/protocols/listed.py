@@ -7,9 +7,9 @@ import ml_collections
 import numpy as np
 
 from hsjax.data.protocols import fractions
-from hsjax.types import Dataset, Examples, Split, UserError
+from hsjax.types import Dataset, Examples, Part, Split, UserError
 
-_PARTS = ("train", "validation", "test")
+_PARTS = ("train", "validation", "test", "pretrain")  # the last one need not be
 _LARGEST = 2**24  # bytes: a list of a million ids
 
 
@@ -23,7 +23,7 @@ def splits(
     Args:
       examples: of `dataset`.
       dataset: its recordings' ids are what the lists hold.
-      settings: `train`, `validation` and `test`: paths of text files, one id a line.
+      settings: `train`, `validation`, `test` and, where there is one, `pretrain`: paths of text files, one id a line.
       rng: not used.
 
     Raises:
@@ -34,6 +34,8 @@ def splits(
     part = np.full(len(dataset.recordings), -1)
     found = {}
     for index, name in enumerate(_PARTS):
+        if name == Part.PRETRAIN and not settings[name]:
+            continue
         ids = read(settings[name], f"config.split.listed.{name}")
         present = [place[one] for one in known(ids, place)]
         if not present:

@@ -52,6 +52,7 @@ class Contrast(Objective):
       widths: of the projection's layers after the embedding, the last of which is compared.
       prediction: width of the hidden layer of BYOL's predictor.
       queue: keys that MoCo keeps.
+      original: whether the first view is the example as it is, so that only the second is changed.
       total_steps: of the run, over which BYOL's momentum rises; 0 keeps it where it begins.
     """
 
@@ -59,6 +60,7 @@ class Contrast(Objective):
     widths: tuple[int, ...] = (128, 64)
     prediction: int = 128
     queue: int = 1024
+    original: bool = False
     total_steps: int = 0
 
     def init(self, network: Network, key: Array, inputs: jax.ShapeDtypeStruct, start: Start) -> tuple[Any, Any]:
@@ -79,7 +81,8 @@ class Contrast(Objective):
 
     def __call__(self, network: Network, parts: Parts, batch: Batch, hparams: HParams, key: Array):
         """See `Objective`."""
-        views = [self.see(batch, parts.fixed, key, view) for view in (0, 1)]
+        first = dataclasses.replace(self, views=self.views.unchanged) if self.original else self
+        views = [one.see(batch, parts.fixed, key, view) for view, one in enumerate((first, self))]
         moco = self.loss is Contrastive.MOCO
         ours, heads, memory = (parts.variables, parts.heads["projection"]), parts.heads, dict(parts.memory)
         projected, updated = self._project(network, *ours, views[:1] if moco else views, batch.mask, key)

@@ -1,0 +1,128 @@
+"""A contrastive teacher and a student distilled from it, on few labels.
+
+Sriram, "Teacher-Student Distillation for Heart Sound Classification": a ResNet-18 is pre-trained with NT-Xent on
+recordings without labels, fine-tuned on 400 with labels, and teaches a network of half its size by soft labels alone,
+on the recordings without labels; the same student learns from true labels as the baseline.
+
+    python -m hsjax.launch --config=configs/contrastive.py                  embedded synthetic data
+    python -m hsjax.launch --config=configs/contrastive.py:physionet2016    PhysioNet/CinC 2016, a shortened budget
+    python -m hsjax.launch --config=configs/contrastive.py:paper            all of it, and the future work it names
+
+Protocol `listed` has the paper's own lists (third_party/splits/sriram), `grouped` the same roles and shares of
+recordings with nobody on two sides. Of a recording the first 57 s are seen, shorter ones in the middle of zeros.
+
+Differences from the paper: SpecAugment's widths are not in it (here up to 10 of 50 bands, twice, and 280 of 2,805
+frames, five times), nor is the positive weight (here the ratio of the classes in the list that is fine-tuned on).
+`:physionet2016` pre-trains for one epoch instead of 3, stops fine-tuning after 3 epochs without a new best (the early
+stopping of the paper's future work; its best epoch was the second) and trains students for 5 epochs, not 15. The
+embedded form has small networks and windows of 5 s.
+"""
+
+from typing import Any
+
+from hsjax import config as base_config
+from hsjax.types import UserError
+
+_COMMAND = "python -m hsjax.launch --config=configs/contrastive.py"
+_LISTS = "third_party/splits/sriram"
+_POSITIVE_WEIGHT = 1.25
+"""Normal over abnormal recordings of the list that is fine-tuned on."""
+
+
+def get_config(variant: str = ""):
+    if variant not in ("", "physionet2016", "paper"):
+        raise UserError(f"configs/contrastive.py has no variant {variant!r}; there are physionet2016 and paper")
+    config = base_config.base()
+    config.name = "contrastive"
+    config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.split.grouped.pretrain = 0.8
+    config.prepare.cut = "first"
+    config.prepare.fit = "both"
+    if variant:
+        config.data.name = "physionet2016"
+        config.protocols = ("listed", "grouped") if variant == "paper" else ("listed",)
+        config.split.listed.update(
+            {
+                "pretrain": f"{_LISTS}/pretrain-only.txt",
+                "train": f"{_LISTS}/train.txt",
+                "validation": f"{_LISTS}/validation.txt",
+                "test": f"{_LISTS}/test.txt",
+            }
+        )
+        # Shares of the lists: 2,040, 400, 400 and 400.
+        config.split.grouped.update({"test": 0.123, "validation": 0.141, "folds": 1, "pretrain": 0.836})
+        config.prepare.sample_rate = 22050
+        config.prepare.window_seconds = config.prepare.hop_seconds = 57.0
+        config.features.name = "sriram"
+    else:
+        config.protocols = ("grouped",)
+        config.split.grouped.folds = 1
+        config.prepare.window_seconds = config.prepare.hop_seconds = 5.0
+        config.features.name = "log-mel"
+    stages = _stages(variant)
+    config.stages = stages
+    config.stages.report = base_config.report_stage()
+    config.pipeline = (*stages, "report")
+    config.evaluate.differences = ("distilled - student", "distilled - teacher")
+    if variant == "paper":
+        compared = ("student-focal - student", "teacher-focal - teacher", "early - distilled", "two-phase - distilled")
+        config.evaluate.differences += (*compared, "small - distilled")
+    return config
+
+
+def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
+    if variant:
+        bands, frames, widths, rates = 10, 280, (512, 256), {"pretrain": 1e-5, "teacher": 1e-5, "student": 1e-4}
+        large: dict[str, Any] = {"model": "sriram-teacher", "batch_size": 16}
+        small: dict[str, Any] = {"model": "sriram-student", "batch_size": 16}
+        small["epochs"] = 15 if variant == "paper" else 5
+        tiny = {"model": "dscnn", "options": {"stem_strides": (2, 4), "strides": ((1, 2), (2, 2), (2, 2))}}
+        epochs = {"pretrain": 3, "teacher": 30} if variant == "paper" else {"pretrain": 1, "teacher": 30}
+    else:
+        bands, frames, widths, rates = 5, 20, (64, 32), {"pretrain": 1e-3, "teacher": 1e-3, "student": 1e-3}
+        narrow = {"blocks": (1, 1), "width": 8, "projection": 8}
+        large = {"model": "sriram-teacher", "options": narrow, "batch_size": 16}
+        small = {"model": "dscnn", "batch_size": 16, "epochs": 6}
+        tiny, epochs = {}, {"pretrain": 4, "teacher": 10}
+
+    def optimiser(rate: float, decay: float = 0.0) -> dict[str, Any]:
+        steady = {"schedule": "constant", "warmup_fraction": 0.0}
+        return {"optimizer": {"learning_rate": rate, "weight_decay": decay} | steady}
+
+    spec_augment = {"frequency_width": bands, "time_width": frames, "frequency_masks": 2, "time_masks": 5}
+    masked = {"augment": {"features": {"spec_augment": spec_augment}}}
+    tuned: dict[str, Any] = (
+        large | {"begin": "pretrain", "epochs": epochs["teacher"]} | optimiser(rates["teacher"], 1e-2)
+    )
+    if variant == "physionet2016":
+        tuned["patience"] = 3
+    weighted = {"labels": "bce", "constants": {"positive_weight": _POSITIVE_WEIGHT}}
+    on_unlabelled: dict[str, Any] = small | {"part": "pretrain"} | optimiser(rates["student"])
+    soft = {"objective": "distil", "teacher": "teacher", "soft": "bce", "alpha": 0.0}
+    stages = {
+        "pretrain": base_config.train_stage(
+            **large,
+            **masked,
+            **optimiser(rates["pretrain"], 1e-6),
+            epochs=epochs["pretrain"],
+            part="pretrain",
+            objective="contrastive",
+            temperature=0.07,
+            contrast={"loss": "nt-xent", "widths": widths, "original": True},
+            select="last",
+        ),
+        "teacher": base_config.train_stage(**tuned, **weighted),
+        "distilled": base_config.train_stage(**on_unlabelled, **soft),
+        "student": base_config.train_stage(**on_unlabelled, labels="bce"),
+    }
+    if variant == "paper":
+        hints = {"soft": "none", "alpha": 0.0, "hints": {"similarity": 1.0}}
+        stages |= {
+            "teacher-focal": base_config.train_stage(**tuned, labels="focal"),
+            "student-focal": base_config.train_stage(**on_unlabelled, labels="focal"),
+            "early": base_config.train_stage(**(on_unlabelled | {"epochs": 60, "patience": 3}), **soft),
+            "phase-1": base_config.train_stage(**on_unlabelled, **(soft | hints)),
+            "two-phase": base_config.train_stage(**on_unlabelled, **soft, begin="phase-1"),
+            "small": base_config.train_stage(**(on_unlabelled | tiny), **soft),
+        }
+    return stages
