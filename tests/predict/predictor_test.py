@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hsjax import predict, runtime
 from hsjax.export import tflite
 from hsjax.runtime import Input, Variant, sidecar
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 from tests import endless
 from tests.predict.toy import DESCRIPTION, GAIN, HOP, MODELS, RATE, WINDOW, describe, level, tone
 
@@ -302,3 +302,25 @@ print(sum(usage.ru_utime + usage.ru_stime for usage in both))
     command = [sys.executable, "-c", code]
     seconds = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
     assert min(seconds) <= 0.5
+
+
+def test_what_is_done_to_whole_recordings(folder):
+    """Brought to a level, the first window alone, in the middle of zeros: as the sidecar says."""
+    samples = np.concatenate([tone(0.1, RATE, 0.1), tone(0.2, RATE, 0.9)]).astype(np.float32)
+    describe(folder, first=True)
+    prediction = predict.Predictor(folder / MODELS[0]).samples(samples, RATE)
+    assert prediction.windows == 1
+    assert prediction.probabilities["loud"] == pytest.approx(by_hand(samples[None, :WINDOW])[0, 1], abs=1e-6)
+    describe(folder, level=Level.PEAK, fit=Fit.BOTH)
+    short = samples[:60]
+    expected = by_hand(np.pad(short / np.abs(short).max(), 20)[None])[0, 1]
+    assert predict.Predictor(folder / MODELS[0]).samples(short, RATE).probabilities["loud"] == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_a_stream_has_no_whole_recording(folder):
+    describe(folder, level=Level.PEAK)
+    code, lines, message = command(folder / MODELS[0], "--stream", "-", "--raw", "s16le", "--sample-rate", "1000")
+    assert (code, lines) == (1, []) or code == 2
+    assert "takes whole recordings" in message
