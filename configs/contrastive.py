@@ -98,7 +98,7 @@ def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
         tuned["patience"] = 3
     weighted = {"labels": "bce", "constants": {"positive_weight": _POSITIVE_WEIGHT}}
     on_unlabelled: dict[str, Any] = small | {"part": "pretrain"} | optimiser(rates["student"])
-    soft = {"objective": "distil", "teacher": "teacher", "soft": "bce", "alpha": 0.0}
+    soft: dict[str, Any] = {"objective": "distil", "teacher": "teacher", "soft": "bce", "alpha": 0.0}
     stages = {
         "pretrain": base_config.train_stage(
             **large,
@@ -116,7 +116,7 @@ def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
         "student": base_config.train_stage(**on_unlabelled, labels="bce"),
     }
     if variant == "paper":
-        hints = {"soft": "none", "alpha": 0.0, "hints": {"similarity": 1.0}}
+        hints: dict[str, Any] = {"soft": "none", "hints": {"similarity": 1.0}}
         stages |= {
             "teacher-focal": base_config.train_stage(**tuned, labels="focal"),
             "student-focal": base_config.train_stage(**on_unlabelled, labels="focal"),

@@ -69,9 +69,9 @@ def base() -> ConfigDict:
                 "band": {"order": 3, "low": 20.0, "high": 400.0},  # of that filter, Hz
                 "remove_spikes": False,  # Schmidt et al. 2010, over the whole recording
                 "level": "none",  # of whole recordings: none, peak (at 1), standard (mean 0, deviation 1)
-                # windows; first: only the first one of each recording; cycles: of the heart (Springer et al. 2016), zero-
-                # padded to window_seconds; beats: around each annotated R peak of an ECG, nothing of the neighbouring beats in
-                # it (Birton)
+                # windows; first: only the first one of each recording; cycles: of the heart (Springer et al. 2016),
+                # zero-padded to window_seconds; beats: around each annotated R peak of an ECG, nothing of the
+                # neighbouring beats in it (Birton)
                 "cut": "windows",
                 "window_seconds": 2.5,
                 "hop_seconds": 2.5,  # of windows

@@ -4,15 +4,17 @@ import subprocess
 import sys
 import tracemalloc
 
+import librosa
 import numpy as np
 import pytest
 import scipy.io.wavfile
+import sklearn.preprocessing
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsjax.data import audio
-from hsjax.types import UserError
+from hsjax.types import Fit, Level, UserError
 
 RATE = 2000
 
@@ -281,6 +283,28 @@ def test_windows(time, window, hop, starts):
     padded = [*samples.tolist(), *[0.0] * window]
     np.testing.assert_array_equal(cut, [padded[start : start + window] for start in starts])
     assert cut.dtype == np.float32
+
+
+@pytest.mark.parametrize(("time", "window"), [(1, 4), (2, 4), (3, 8), (4, 4), (9, 4)])
+def test_first_window_of_short_recordings_is_centred_as_librosa_does(time, window):
+    samples = np.arange(1, time + 1, dtype=np.float32)
+    cut, start = audio.first_window(samples, window, Fit.BOTH)
+    want = librosa.util.pad_center(samples, size=window) if time < window else samples[:window]
+    np.testing.assert_array_equal(cut, [want])
+    assert start.tolist() == [0]
+    behind, _ = audio.first_window(samples, window)
+    np.testing.assert_array_equal(behind, [librosa.util.fix_length(samples, size=window)])
+
+
+def test_levels(rng):
+    samples = (3.0 * rng.normal(size=500) - 2.0).astype(np.float32)
+    np.testing.assert_array_equal(audio.levelled(samples, Level.NONE), samples)
+    np.testing.assert_allclose(audio.levelled(samples, Level.PEAK), librosa.util.normalize(samples), rtol=1e-6)
+    want = sklearn.preprocessing.scale(samples.astype(np.float64))
+    np.testing.assert_allclose(audio.levelled(samples, Level.STANDARD), want, atol=1e-6)
+    for level in Level:
+        np.testing.assert_array_equal(audio.levelled(np.zeros(9, np.float32), level), np.zeros(9))
+        assert audio.levelled(samples, level).dtype == np.float32
 
 
 @pytest.mark.parametrize(("time", "window", "hop"), [(0, 4, 4), (10, 0, 4), (10, 4, 0)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hsjax import config as run_config
 from hsjax.data.protocols import Protocol, inter_patient, splits
 from hsjax.data.readers import physionet2016
-from hsjax.types import Dataset, Examples, Recording, Split, UserError
+from hsjax.types import Dataset, Examples, Part, Recording, Split, UserError
 
 PARTS = ("train", "validation", "test")
 
@@ -218,10 +218,49 @@ def test_listed(tmp_path):
     assert "train 20 of 21, validation 20 of 20, test 30 of 30" in split.note
 
 
+def test_a_list_for_pre_training(tmp_path):
+    examples = make_examples(BALANCED, [2] * 180)
+    ids = [recording.id for recording in BALANCED.recordings]
+    lists = {"train": ids[:20], "validation": ids[20:40], "test": ids[60:90], "pretrain": [*ids[90:130], "absent"]}
+    split = one("listed", examples, BALANCED, **write_lists(tmp_path, **lists))
+    assert np.unique(examples.recording[split.train]).tolist() == [*range(20)]
+    assert np.unique(examples.recording[split.pretrain]).tolist() == [*range(90, 130)]
+    assert split.note.endswith("pretrain 40 of 41")
+    assert split.learnt_from(Part.TRAIN) is split.train
+    assert split.learnt_from(Part.PRETRAIN) is split.pretrain
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), pretrain=st.sampled_from([0.3, 0.5, 0.8]))
+def test_a_part_for_pre_training_keeps_groups_whole(seed, pretrain):
+    """Of 300 groups of one size: a fifth is tested, a tenth of the rest validates, `pretrain` of the others is kept."""
+    dataset = make_dataset([(f"g{index}", index % 2, "") for index in range(300) for _ in range(2)])
+    examples = make_examples(dataset, [2] * 600)
+    split = one("grouped", examples, dataset, seed, test=0.2, validation=0.1, pretrain=pretrain)
+    parts = (split.train, split.validation, split.test, split.pretrain)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(1200))
+    left = 300 * 0.8 * 0.9
+    wanted = (left * (1 - pretrain), 300 * 0.8 * 0.1, 300 * 0.2, left * pretrain)
+    for part, want in zip(parts, wanted, strict=True):
+        groups = {dataset.recordings[index].group for index in examples.recording[part]}
+        assert len(part) == 4 * len(groups)  # whole ones
+        assert abs(len(groups) - want) <= 2
+    assert not len(one("grouped", examples, dataset, seed, test=0.2, validation=0.1).pretrain)
+
+
+def test_a_part_for_pre_training_is_of_a_single_fold():
+    with pytest.raises(UserError, match=r"grouped\.pretrain is for a single fold, there are 3"):
+        run("grouped", make_examples(BALANCED, [1] * 180), BALANCED, folds=3, pretrain=0.5)
+
+
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
         ({"train": ["r0000"], "validation": ["r0003"], "test": ["r0000"]}, "both name r0000"),
+        (
+            {"train": ["r0000"], "validation": ["r0003"], "test": ["r0006"], "pretrain": ["r0006"]},
+            "both name r0006",
+        ),
         ({"train": ["r0000"], "validation": ["x"], "test": ["r0001"]}, "names no usable recording"),
         ({"train": ["r0000"], "validation": ["r0003"]}, "config.split.listed.test is '', which is no file"),
         ({"train": ["r0000"], "validation": ["r0003"], "test": ["r0006"]}, "without"),

@@ -49,6 +49,25 @@ def test_short_recordings_are_padded_not_lost():
     np.testing.assert_array_equal(examples.samples[0, 1000:], 0)
 
 
+def test_only_the_first_window_of_each_recording():
+    chosen = config.base().prepare
+    chosen.cut, chosen.fit = "first", "both"
+    examples = prepare.examples(dataset(recording("a", 12_000), recording("b", 4_000)), chosen)
+    np.testing.assert_array_equal(examples.recording, [0, 1])
+    np.testing.assert_array_equal(examples.start, [0.0, 0.0])
+    np.testing.assert_array_equal(examples.samples[0], ramp(12_000)[:5_000])
+    # 1,000 samples are missing: half of them on either side
+    np.testing.assert_array_equal(examples.samples[1], [*np.zeros(500), *ramp(4_000), *np.zeros(500)])
+
+
+def test_the_level_is_that_of_the_whole_recording_before_it_is_cut():
+    chosen = config.base().prepare
+    chosen.level = "peak"
+    examples = prepare.examples(dataset(recording("a", 10_000)), chosen)
+    # The largest sample is the last one of the second window, so the first window stays below one half.
+    np.testing.assert_allclose(examples.samples.reshape(-1), np.arange(10_000) / 9_999, rtol=1e-6)
+
+
 def test_examples_are_what_predict_cuts_from_the_same_file(tmp_path):
     one = synthetic.dataset(subjects=2, recordings_per_subject=1, seconds=6.0).recordings[0]
     path = tmp_path / "a.wav"

@@ -110,7 +110,8 @@ def parts(name: str, dataset: Dataset, examples: Examples, split: Split) -> Part
     def ids(chosen: np.ndarray) -> frozenset[str]:
         return frozenset(dataset.recordings[index].id for index in np.unique(examples.recording[chosen]))
 
-    return Parts(name if split.name == 0 else f"{name}, {split.name}", ids(split.train), ids(split.test))
+    learnt = np.concatenate([split.train, split.pretrain])  # what a network was pre-trained on, it has seen
+    return Parts(name if split.name == 0 else f"{name}, {split.name}", ids(learnt), ids(split.test))
 
 
 def random_parts(recordings: Sequence[Recording], shares: tuple[float, float, float], seed: int) -> Parts:

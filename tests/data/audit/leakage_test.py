@@ -71,6 +71,8 @@ def test_parts_of_a_split(recordings):
     split = Split(np.array([0, 2, 3]), np.array([1]), np.array([4, 5, 6]), name=0)
     assert leakage.parts("paper", dataset, examples, split) == ("paper", {"p", "q", "r"}, {"r", "s"})
     assert leakage.parts("paper", dataset, examples, dataclasses.replace(split, name=3)).name == "paper, 3"
+    pretrained = dataclasses.replace(split, pretrain=np.array([7]))
+    assert leakage.parts("paper", dataset, examples, pretrained).train == {"p", "q", "r", dataset.recordings[5].id}
 
 
 def test_random_split(make):

@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 
 from hsjax import train
+from hsjax.train.views import Change
 from tests.train.objectives import formulas, toys
 from tests.train.objectives.toys import HPARAMS, PLAIN
 
@@ -29,6 +30,25 @@ def head(params, x, normalised=False):
 
 def follow(target, online):
     return jax.tree.map(lambda held, new: DECAY * held + (1 - DECAY) * np.asarray(new, np.float64), target, online)
+
+
+def test_the_first_view_can_be_the_example_as_it_is():
+    """The second view is the negative of the example; NT-Xent of both (Chen et al. 2020) in NumPy."""
+    negative = Change(lambda key, example: -example)
+    settings = {"original": True, "views": train.Views(features=(negative,))}
+    learner, state = toys.start(contrast(train.Contrastive.NT_XENT, **settings), PLAIN)
+    batch = toys.make_batch(0, masked=2)
+    variables, projection = formulas.double((state.variables, state.heads["projection"]))
+    seen = [
+        formulas.unit(head(projection, formulas.forward(variables["params"], sign * batch.inputs)[0]))[:6]
+        for sign in (1, -1)
+    ]
+    both = np.concatenate(seen)
+    scores = np.where(np.eye(12, dtype=bool), -np.inf, both @ both.T / T)
+    positive = scores[np.arange(12), (np.arange(12) + 6) % 12]
+    want = (scipy.special.logsumexp(scores, -1) - positive).mean()
+    _, metrics = step(learner, state, batch, HPARAMS, jax.random.key(1))
+    assert float(metrics["contrast"]) == pytest.approx(want, rel=1e-4)
 
 
 def test_the_queue_holds_the_target_s_projections_in_their_order():
