@@ -1,0 +1,81 @@
+"""Light networks for photographs, on heart sounds.
+
+Mahapatra, "Lightweight Deep Learning for Heart Sound Classification" (internship report, NIT Rourkela, 2025):
+MobileNetV3-Small, SqueezeNet 1.1 and EfficientNetV2-S hear five classes in Yaseen's recordings, as log-mel spectrograms.
+"""
+
+from hsjax import config as base_config
+from hsjax.types import UserError
+
+_COMMAND = "python -m hsjax.launch --config=configs/lightweight.py"
+_MODELS = {"mobilenetv3": "mobilenetv3-small", "squeezenet": "squeezenet", "efficientnetv2": "efficientnetv2-s"}
+# Of stochastic depth, which wants more steps than a short training has.
+_OPTIONS = {"efficientnetv2": {"drop": 0.0}}
+# The paper names these and gives no constant. Frames of an eighth of a second, as heart sounds want them.
+_FRAMES = {"n_fft": 128, "hop_length": 32}
+_AUGMENT = {
+    "samples": {
+        "time_stretch": {**_FRAMES, "rate": (0.9, 1.1), "probability": 0.5},
+        "pitch_shift": {**_FRAMES, "semitones": (-1.0, 1.0), "probability": 0.5},
+        "add_white_noise": {"snr_db": (15.0, 30.0), "probability": 0.5},
+    }
+}
+_MIXUP = 0.2
+
+
+def get_config(variant: str = ""):
+    config = base_config.base()
+    config.name = "lightweight"
+    config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.prepare.sample_rate = 1000
+    config.prepare.level = "peak"
+    config.prepare.cut = "first"
+    config.prepare.window_seconds = config.prepare.hop_seconds = 2.0
+    config.features.name = "mahapatra"
+    paper = config.split.paper
+    paper.unit, paper.stratified, paper.test, paper.validation = "recording", True, 0.1, 2 / 9
+    config.data.name = "yaseen2018"
+    networks, epochs, changes = ("mobilenetv3", "squeezenet"), 30, {"augment": _AUGMENT}
+    if variant == "":
+        config.data.name = "synthetic"
+        config.data.synthetic.task = "condition"
+        config.data.synthetic.subjects = 50
+        config.data.synthetic.seconds = 2.5
+        config.protocols, epochs, changes = ("paper",), 6, {}
+    elif variant == "yaseen2018":
+        config.protocols = ("paper", "grouped")
+    elif variant == "three":
+        config.protocols, config.seeds, networks = ("paper",), (0, 1, 2), tuple(_MODELS)
+    elif variant == "paper":
+        config.protocols, config.seeds, networks, epochs = ("paper", "grouped"), (0, 1, 2), tuple(_MODELS), 100
+    else:
+        raise UserError(
+            f"configs/lightweight.py has no variant {variant!r}; there are yaseen2018, three and paper, and none for "
+            "synthetic data"
+        )
+    config.stages = {name: _network(name, epochs, changes) for name in networks}
+    if variant == "three":
+        config.stages.efficientnetv2.epochs = 10
+    config.stages.export = base_config.export_stage(
+        models=networks,
+        variants=("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-dynamic"),
+        protocol="paper",
+    )
+    config.stages.report = base_config.report_stage()
+    config.pipeline = (*networks, "export", "report")
+    config.evaluate.differences = tuple(f"{b} - {a}" for i, a in enumerate(networks) for b in networks[i + 1 :])
+    return config
+
+
+def _network(name: str, epochs: int, changes: dict) -> base_config.ConfigDict:
+    return base_config.train_stage(
+        _MODELS[name],
+        options=_OPTIONS.get(name, {}),
+        optimizer={"learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "cosine", "warmup_fraction": 0.0},
+        constants={"mixup": _MIXUP},
+        epochs=epochs,
+        batch_size=16,
+        patience=10,
+        select="accuracy",
+        **changes,
+    )
