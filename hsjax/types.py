@@ -314,6 +314,35 @@ class ResultRow:
     volatile: int = 0
 
 
+class ErrorRow(NamedTuple):
+    """One line of report/errors.csv: a unit that a model decides wrongly.
+
+    Attributes:
+      predicted: the class decided for; the columns before are those of predictions.csv.
+      confidence: its probability.
+      seconds: duration of the recording.
+      snr_db: of the recording, see `evaluate.errors.snr_db`.
+    """
+
+    dataset: str
+    protocol: str
+    stage: str
+    seed: int
+    fold: int | str
+    split: str
+    unit: str
+    variant: str
+    input: str
+    recording: str
+    start: float
+    group: str
+    label: str
+    predicted: str
+    confidence: float
+    seconds: float
+    snr_db: float
+
+
 class CurveRow(NamedTuple):
     """One line of report/curves.csv."""
 

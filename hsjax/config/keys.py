@@ -247,6 +247,7 @@ def export_stage(**changes: Any) -> ConfigDict:
             "fold": 0,  # which of several folds: its number, or the sub-dataset that was left out
             "calibration": 512,  # training windows that fix the int8 ranges, as many of each class
             "threads": 1,  # latency is measured with these
+            "batches": (1,),  # and with so many examples in one run, 1 among them
             "float_deviation": 1e-4,  # gate: largest deviation of float logits, relative to their largest
             "agreement": 0.99,  # gate: least fraction of test recordings with the network's class
             "emulation_agreement": 0.995,  # gate: of test windows that training emulates as files of integers have them

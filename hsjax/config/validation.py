@@ -108,13 +108,15 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.stages.{name}.models is empty; name train stages, or leave {name!r} out of config.pipeline"
         if stage.protocol not in config.protocols:
             yield f"config.stages.{name}.protocol is {stage.protocol!r}, which config.protocols does not run"
-        if stage.protocol == "paper" and not in_beats:
+        if stage.protocol == "paper" and not in_beats and config.split.paper.unit != "recording":
             yield (
                 f"config.stages.{name}.protocol is paper, which splits segments; exported files are scored on whole "
-                "recordings, so choose a protocol that keeps recordings whole"
+                "recordings, so choose a protocol that keeps recordings whole, or set config.split.paper.unit=recording"
             )
         if stage.calibration < 2 or stage.threads < 1:
             yield f"config.stages.{name} needs a calibration of at least 2 windows and at least 1 thread"
+        if 1 not in stage.batches or any(not isinstance(size, int) or size < 1 for size in stage.batches):
+            yield f"config.stages.{name}.batches is {tuple(stage.batches)}; give whole numbers from 1 on, and 1 itself"
         if not (0 <= stage.agreement <= 1 and stage.float_deviation > 0):
             yield f"config.stages.{name}.agreement lies between 0 and 1 and float_deviation is positive"
         if stage.seed not in config.seeds:

@@ -1,7 +1,7 @@
 """Rows of report/results.csv beyond rates and areas: calibration, operating points, tests of significance."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from hsjax.types import Predictions, ResultRow
 # Prefix of `metric` of rows whose value is a p-value.
 P_VALUE = "p:"
 Z_TEST = P_VALUE + "z-one-tailed:accuracy"
+_MCNEMAR = f"{P_VALUE}mcnemar"
+HOLM = ":holm"
+"""Ends `metric` of a p-value adjusted for the pairs of stages that one protocol, seed and fold compares."""
 # Sensitivity is reported where so many of the negatives are left alone, decided on validation.
 SPECIFICITY = 0.9
 # Fewer pairs of folds and seeds cannot reach p < .05 in Wilcoxon's test, whatever they are.
@@ -97,7 +100,7 @@ def significance_rows(
         right = [_right(side, positive) for side in (one, other)]
         blank = template(ours.key, ours.unit, len(ours.label), len(np.unique(ours.group)))
         blank = dataclasses.replace(blank, stage=name)
-        yield dataclasses.replace(blank, metric=P_VALUE + "mcnemar", value=hypotheses.mcnemar(*right).p)
+        yield dataclasses.replace(blank, metric=_MCNEMAR, value=hypotheses.mcnemar(*right).p)
         if positive is not None:
             score_a, score_b = ours.probabilities[:, positive], theirs.probabilities[:, positive]
             areas = delong.difference(score_a, score_b, ours.label == positive, ours.group)
@@ -135,6 +138,22 @@ def proportion_rows(
         found = hypotheses.two_proportions(int(right[0].sum()), len(right[0]), int(right[1].sum()), len(right[1]))
         blank = template(ours.key, ours.unit, len(ours.label), len(np.unique(ours.group)))
         yield dataclasses.replace(blank, stage=name, metric=Z_TEST + suffix, value=found.p)
+
+
+def holm_rows(rows: Iterable[ResultRow]) -> Iterator[ResultRow]:
+    """McNemar's p-values adjusted by Holm's method, each among those of the same protocol, seed and fold.
+
+    Args:
+      rows: p-values of one or several pairs of stages; those of other tests are passed over.
+    """
+    families: dict[tuple, list[ResultRow]] = {}
+    for row in rows:
+        if row.metric == _MCNEMAR:
+            families.setdefault((row.protocol, row.seed, row.fold), []).append(row)
+    for family in families.values():
+        adjusted = hypotheses.holm([row.value for row in family])
+        for row, value in zip(family, adjusted, strict=True):
+            yield dataclasses.replace(row, metric=_MCNEMAR + HOLM, value=float(value))
 
 
 def _order(predictions: Predictions) -> np.ndarray:

@@ -80,7 +80,7 @@ def judge(context: Context, stage: ConfigDict, name: str, source: Source, files:
             checks += _judged(apart, case, file, advance)
     for file in [*files, directory / models.FRONT_END]:
         try:
-            profiles[file.name] = _profile(file, stage.threads)
+            profiles[file.name] = _profile(file, stage.threads, tuple(stage.batches))
         except UserError as error:
             checks.append(gate.broken(file.name, "can be measured", error))
     named = (dataclasses.replace(check, model=f"{name}/{check.model}") for check in checks)
@@ -205,10 +205,11 @@ def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:
     return np.array([described.labels.index(predict.decide(probabilities, described)) for probabilities in named])
 
 
-def _profile(file: pathlib.Path, threads: int) -> dict[str, float | int | str | None]:
+def _profile(file: pathlib.Path, threads: int, batches: tuple[int, ...]) -> dict[str, float | int | str | None]:
     """Size, latency, memory, multiply-accumulates of a file; of integers in TFLite also with LiteRT's own kernels."""
-    found = bench.profile(file, threads=(threads,))
+    found = bench.profile(file, (1, *(size for size in batches if size != 1)), (threads,))
     profile = dataclasses.asdict(found.measurements[0]) | {
+        **{exports.of_batch(one.batch): one.median_microseconds for one in found.measurements[1:]},
         "model": file.name,
         "zipped_bytes": found.zipped_bytes,
         "arena_bytes": found.arena.total if found.arena else None,

@@ -16,6 +16,7 @@ from hsjax.types import Predictions, ResultRow
 GATE, PROFILE = "gate.json", "profile.json"
 # Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
 AUTO_KERNELS = "median_microseconds_auto_kernels"
+_BATCH = "median_microseconds@"
 # Of a `bench.Profile`: figures that go into results.csv, and whether they differ from run to run.
 _COSTS = {
     "bytes": 0,
@@ -30,6 +31,11 @@ _COSTS = {
     "peak_memory_bytes": 1,
     "model_memory_bytes": 1,
 }
+
+
+def of_batch(size: int) -> str:
+    """Metric of the time that a file takes for so many examples in one run."""
+    return f"{_BATCH}{size}"
 
 
 def training(stage: ConfigDict, source: str) -> Training:
@@ -86,7 +92,8 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
         yield from _agreements(context, stage, source, directory)
         for name, profile in json.loads((directory / PROFILE).read_text()).items():
             variant, _, kind = pathlib.Path(name).stem.rpartition("-")
-            for metric, volatile in _COSTS.items():
+            batches = {metric: 1 for metric in profile if metric.startswith(_BATCH)}
+            for metric, volatile in (_COSTS | batches).items():
                 if profile[metric] is not None:
                     yield ResultRow(
                         context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "", "model", variant,

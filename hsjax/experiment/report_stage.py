@@ -12,8 +12,8 @@ from hsjax import config as run_config
 from hsjax import dsp, evaluate, train
 from hsjax.config import StageKind
 from hsjax.data import protocols, quarantine
-from hsjax.evaluate import Decided, inference
-from hsjax.experiment import evidence, exports, folder, train_stage
+from hsjax.evaluate import Decided, errors, inference
+from hsjax.experiment import error_analysis, evidence, exports, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import members, page, run, tables
 from hsjax.runtime import Input, Variant
@@ -39,11 +39,16 @@ def write(context: Context, name: str) -> pathlib.Path:
     rows += _inference(context, predictions, decided)
     rows += evaluate.over_seeds(rows)
     rows += _significance(context, decided)
+    sounds = error_analysis.sounds(context)
+    analysed = [one for one in decided if _analysed(context, one)]
+    rows += [row for one in analysed for row in errors.rates(one, sounds, context.positive)]
     rows += list(_model_rows(context))
     rows += exports.model_rows(context)
     rows += evidence.control_rows(context)
     tables.write_results(directory / tables.RESULTS, rows)
     tables.write_predictions(directory / tables.PREDICTIONS, predictions)
+    wrong = [row for one in analysed for row in errors.wrong(one, sounds, context.positive)]
+    tables.write_errors(directory / tables.ERRORS, wrong)
     tables.write_curves(directory / tables.CURVES, _curves(context))
     quarantine.write(context.dataset, directory / run.FINDINGS)
     folder.write_json(directory / run.DATA, evidence.describe(context))
@@ -177,6 +182,12 @@ def _inference(context: Context, predictions: list[Predictions], decided: list[D
             yield from inference.operating_rows(before, one.predictions, positive=context.positive, **options)
 
 
+def _analysed(context: Context, one: Decided) -> bool:
+    """Networks, of the unit that is scored first; members of sweeps are too many to look into each."""
+    key = one.predictions.key
+    return (key.variant, one.predictions.unit) == ("jax", context.unit) and members.sweep_of(key.stage) is None
+
+
 def _significance(context: Context, decided: list[Decided]) -> Iterator[ResultRow]:
     """P-values of the differences between train stages; under the papers' protocol with the papers' own test."""
     by_stage: dict[tuple[str, str, str], list[Decided]] = {}
@@ -185,13 +196,16 @@ def _significance(context: Context, decided: list[Decided]) -> Iterator[ResultRo
         if key.variant == "jax":
             by_stage.setdefault((key.protocol, one.predictions.unit, key.stage), []).append(one)
     for protocol in context.config.protocols:
+        found: list[ResultRow] = []
         for a, b in run_config.differences(context.config):
             name = f"{a} - {b}"
             ours, theirs = (by_stage[protocol, context.unit, stage] for stage in (a, b))
-            yield from inference.significance_rows(ours, theirs, name, positive=context.positive)
+            found += inference.significance_rows(ours, theirs, name, positive=context.positive)
             if protocol == protocols.Protocol.PAPER.value:
                 ours, theirs = (by_stage[protocol, "segment", stage] for stage in (a, b))
                 yield from inference.proportion_rows(ours, theirs, name, positive=context.positive)
+        yield from found
+        yield from inference.holm_rows(found)
 
 
 def _model_rows(context: Context) -> Iterator[ResultRow]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hsjax.evaluate import hypotheses
-from hsjax.evaluate.inference import P_VALUE, Z_TEST
+from hsjax.evaluate.inference import HOLM, P_VALUE, Z_TEST
 from hsjax.evaluate.rows import ALL, DIFFERENCE
 from hsjax.report import gains, html, members, wording
 from hsjax.report.cells import NONE, caption, difference, extents, number, size, stage
@@ -36,15 +36,17 @@ def significance(run: Run) -> html.Section | None:
     rows = [row for row in (*run.results, *run.folds) if row.metric.startswith(P_VALUE) and row.stage not in run.stages]
     if not rows:
         return None
+    of_pairs = {_test(row): row for row in rows if row.metric.endswith(HOLM)}
+    rows = [row for row in rows if not row.metric.endswith(HOLM)]
     rows = [row for row in rows if not np.isnan(row.value)]  # nothing to test: one class, or no second group
     papers = [row for row in rows if row.metric.startswith(Z_TEST)]
     rows = [row for row in rows if row not in papers]
     adjusted = [number(p) for p in hypotheses.holm([row.value for row in rows])] + [NONE] * len(papers)
     content: list[Content] = [
         html.paragraph(
-            "Two-sided, on the test part. Holm's adjustment is for all the rows here. McNemar's test takes recordings "
-            "for independent: with several of one person its p is too small; DeLong's variance is computed by group "
-            "(Obuchowski 1997)."
+            "Two-sided, on the test part. Holm's adjustment is for the pairs that one protocol, seed and fold "
+            "compares, and for all the rows here. McNemar's test takes recordings for independent: with several of one "
+            "person its p is too small; DeLong's variance is computed by group (Obuchowski 1997)."
         )
     ]
     if papers:
@@ -57,12 +59,21 @@ def significance(run: Run) -> html.Section | None:
         )
     lines: list[list[Content]] = [
         [stage(row.stage), row.protocol, str(row.fold), str(row.seed), wording.metric(row.metric), number(row.value),
-         holm, size(row)]
+         _adjusted(of_pairs.get(_test(row))), holm, size(row)]
         for row, holm in zip([*rows, *papers], adjusted, strict=True)
     ]  # fmt: skip
-    header = ["stages", "protocol", "fold", "seed", "test", "p", "p, Holm", "n (groups)"]
+    header = ["stages", "protocol", "fold", "seed", "test", "p", "p, Holm over pairs", "p, Holm over all", "n (groups)"]
     content.append(html.folded_table(f"{len(lines)} p-values", caption(run, "P-values."), header, lines))
     return html.Section("significance", "Tests of significance", content)
+
+
+def _test(row: ResultRow) -> tuple:
+    """Which test a p-value is of, adjusted or not."""
+    return row.stage, row.protocol, row.fold, row.seed, row.metric.removesuffix(HOLM)
+
+
+def _adjusted(row: ResultRow | None) -> Content:
+    return NONE if row is None else number(row.value)
 
 
 def _difference_table(run: Run, name: str) -> Markup:

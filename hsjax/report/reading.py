@@ -48,6 +48,7 @@ def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
         published=tuple(tables.read_results(published)) if published is not None else (),
         predictions=tuple(_joined(predictions)),
         curves=tuple(tables.read_curves(folder / tables.CURVES)),
+        errors=tuple(tables.read_errors(folder / tables.ERRORS) if (folder / tables.ERRORS).is_file() else ()),
         controls=tuple(row for row in results if row.stage == CONTROL),
         data=_data(folder / DATA),
         findings=_findings(folder / FINDINGS),

@@ -9,7 +9,7 @@ import numpy as np
 
 from hsjax.evaluate.rows import DIFFERENCE
 from hsjax.report import members
-from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
+from hsjax.types import CurveRow, ErrorRow, Predictions, ResultRow, RunKey
 
 REPORT = "report"
 # Units of a row; figures of a model itself (size, latency) belong to no split.
@@ -110,6 +110,7 @@ class Run:
       data: data.json, the dataset and its parts in numbers; None where the run has none.
       predictions: of the test part, several folds joined.
       curves: of training.
+      errors: units of the test part that networks decide wrongly; empty where the run does not list them.
       findings: files with which something is wrong; None where the run has no list.
       checks: of the parity gate.
       examples: windows to show.
@@ -124,6 +125,7 @@ class Run:
     data: Mapping[str, Any] | None
     predictions: tuple[Predictions, ...]
     curves: tuple[CurveRow, ...]
+    errors: tuple[ErrorRow, ...]
     findings: tuple[Listed, ...] | None
     checks: tuple[Check, ...]
     examples: tuple[Window, ...]

@@ -1,4 +1,4 @@
-"""The three tidy tables: results.csv, predictions.csv, curves.csv.
+"""The tidy tables: results.csv, predictions.csv, curves.csv, errors.csv.
 
 The same content gives the same bytes: rows are sorted by what identifies a model, numbers written with nine significant
 digits (a float32 comes back exactly) and whole numbers in full. Files are replaced whole.
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
+from hsjax.types import CurveRow, ErrorRow, Predictions, ResultRow, RunKey, UserError
 
-RESULTS, PREDICTIONS, CURVES = "results.csv", "predictions.csv", "curves.csv"
+RESULTS, PREDICTIONS, CURVES, ERRORS = "results.csv", "predictions.csv", "curves.csv", "errors.csv"
 
 RESULT_COLUMNS = tuple(field.name for field in dataclasses.fields(ResultRow))
 CURVE_COLUMNS = CurveRow._fields
+ERROR_COLUMNS = ErrorRow._fields
 # What identifies a model and its unit; then what identifies a unit; then one column `p_CLASS` a class.
 _MODEL_COLUMNS = ("dataset", "protocol", "stage", "seed", "fold", "split", "unit", "variant", "input")
 PREDICTION_COLUMNS = (*_MODEL_COLUMNS, "recording", "start", "group", "label")
@@ -66,6 +67,21 @@ def read_curves(path: pathlib.Path) -> list[CurveRow]:
       UserError: the file or a column is missing, or a cell is not what it should be.
     """
     return [CurveRow(**row) for row in _parsed(path, CURVE_COLUMNS)]
+
+
+def write_errors(path: pathlib.Path, rows: Iterable[ErrorRow]) -> None:
+    """Writes errors.csv; the errors of one model keep their order."""
+    ordered = sorted(rows, key=lambda row: _order(row[: len(_MODEL_COLUMNS)]))
+    _write(path, ERROR_COLUMNS, ([text(value) for value in row] for row in ordered))
+
+
+def read_errors(path: pathlib.Path) -> list[ErrorRow]:
+    """Reads errors.csv.
+
+    Raises:
+      UserError: the file or a column is missing, or a cell is not what it should be.
+    """
+    return [ErrorRow(**row) for row in _parsed(path, ERROR_COLUMNS)]
 
 
 def write_predictions(path: pathlib.Path, predictions: Sequence[Predictions]) -> None:
@@ -153,6 +169,10 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "seed": _whole_or_word,
     "fold": _whole_or_word,
     "epoch": int,
+    "start": float,
+    "confidence": float,
+    "seconds": float,
+    "snr_db": float,
     "value": float,
     "low": _optional(float),
     "high": _optional(float),
