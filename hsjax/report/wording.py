@@ -67,7 +67,10 @@ CONTROLS = {
 }
 
 # Of published figures, by what their rows have in place of a seed.
-SOURCES = {"song2023": "Song et al., EMBC 2023, Tables II and III"}
+SOURCES = {
+    "song2023": "Song et al., EMBC 2023, Tables II and III",
+    "mahapatra2025": "Mahapatra 2025, Tables 5.2, 5.4 and 5.6",
+}
 
 # What keeps published figures from being compared with ours to the letter.
 SOURCE_NOTES = {

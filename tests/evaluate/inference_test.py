@@ -9,6 +9,7 @@ from sklearn import metrics as sklearn_metrics
 
 from hsjax.evaluate import inference
 from hsjax.evaluate.bootstrap import Decided
+from hsjax.evaluate.rows import template
 from hsjax.types import Predictions, RunKey
 
 
@@ -90,3 +91,14 @@ def test_one_tailed_z_test_by_hand():
     assert (row.metric, row.stage, row.n, row.n_groups) == ("p:z-one-tailed:accuracy@0.5", "kd - student", 200, 200)
     (other_way,) = inference.proportion_rows(*sides[::-1], "student - kd", positive=1)
     assert other_way.value == pytest.approx(1 - row.value)
+
+
+def test_holm_within_each_seed():
+    def rows(seed, values):
+        blank = template(RunKey("made", "paper", "a - b", seed), "recording", 80, 39)
+        return [dataclasses.replace(blank, metric=name, value=value) for name, value in values]
+
+    first = rows(0, [("p:mcnemar", 0.01), ("p:mcnemar", 0.04), ("p:delong", 0.001), ("p:mcnemar", 0.03)])
+    found = list(inference.holm_rows([*first, *rows(1, [("p:mcnemar", 0.5)])]))
+    assert [(row.seed, row.metric) for row in found] == [(0, "p:mcnemar:holm")] * 3 + [(1, "p:mcnemar:holm")]
+    assert [row.value for row in found] == pytest.approx([0.03, 0.06, 0.06, 0.5])
