@@ -35,7 +35,7 @@ class Sound(NamedTuple):
     snr_db: float
 
 
-def snr_db(samples: Float[np.ndarray, " time"], sample_rate: float) -> float:
+def snr_db(samples: Float[np.ndarray, " time"], sample_rate: float | int) -> float:
     """Ratio of signal to noise in dB as far as one recording tells it: mean power over that of its quiet moments.
 
     The noise is the power that nine tenths of all frames of 50 ms exceed, the signal is the mean power beyond that.
