@@ -70,6 +70,7 @@ CONTROLS = {
 SOURCES = {
     "song2023": "Song et al., EMBC 2023, Tables II and III",
     "mahapatra2025": "Mahapatra 2025, Tables 5.2, 5.4 and 5.6",
+    "sriram": "Sriram, Tables 1 to 3",
 }
 
 # What keeps published figures from being compared with ours to the letter.
