@@ -30,9 +30,8 @@ def test_snr_of_silence_and_of_constant_power():
 
 
 def made() -> Decided:
-    probabilities = np.array(
-        [[0.95, 0.05], [0.4, 0.6], [0.2, 0.8], [0.55, 0.45], [0.08, 0.92], [0.25, 0.75]], np.float32
-    )
+    first = np.array([0.95, 0.4, 0.2, 0.55, 0.08, 0.25], np.float32)
+    probabilities = np.stack([first, 1 - first], 1)
     ids = np.array([f"r{index}" for index in range(6)])
     label = np.array([1, 1, 0, 0, 1, 0], np.int32)
     key = RunKey("made", "paper", "net", 0)
