@@ -20,12 +20,12 @@ Protocol `paper` draws 70/20/10 % of the recordings at random by class: here 80 
 five folds (normal sounds have but 6 sources): each source is tested once, and the mean over folds is shown.
 
 Differences from the paper: 802 of the 1000 files are at hand. No ImageNet weights are (whoever has them sets
-`--config.stages.NAME.pretrained=FILE`), and from random weights its training fails twice: SqueezeNet's last ReLUs die
-at its learning rate of 1e-3 (three seeds of three; 3e-4 here, untried), and with its patience of 10 epochs MobileNetV3-Small is
-stopped at chance, before the running statistics of its batch norms have settled (two seeds of two; no patience here).
-It gives no constants of its augmentation; ours are below. Of its "zero mean and unit variance" and the peak of its
-code, the peak. With 65 bins of the spectrum 2 of its 128 mel bands are empty. Its tests of file sizes have no variance
-to test and are left out; its p-values of accuracy do not follow from its counts.
+`--config.stages.NAME.pretrained=FILE`), and from random weights its training fails twice: SqueezeNet stays at a
+constant output at its learning rate of 1e-3 (three seeds of three; 3e-4 here, untried), and with its patience of 10
+epochs MobileNetV3-Small is stopped at chance, before the running statistics of its batch norms have settled (two seeds
+of two; no patience here). It gives no constants of its augmentation; ours are below. Of its "zero mean and unit
+variance" and the peak of its code, the peak. With 65 bins of the spectrum 2 of its 128 mel bands are empty. Its tests
+of file sizes have no variance to test and are left out; its p-values of accuracy do not follow from its counts.
 """
 
 from hsjax import config as base_config
