@@ -325,6 +325,10 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
       windows evenly; before, they are like mel bands. Training may go on from there: gradients reach the state's
       `center` and `width` through `apply`.
 
+    With `center_window` the mean over time of each coefficient is subtracted window by window (cepstral mean
+    normalisation; Atal 1974, https://doi.org/10.1121/1.1914702): a linear filter, such as another stethoscope, adds a
+    constant to levels in dB, which is thus taken out as far as `top_db` does not cut.
+
     `mahapatra`, `song`, `sarkhel`, `birton` and `sriram` are the window-level part of these papers' recipes
     (`dsp.recipes`), which has no use for any other key.
 
@@ -340,15 +344,28 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
         raise UserError(f"config.features.name is {config.name!r}; known are {', '.join(NAMES)}")
     try:
         if config.name in _PAPERS:
+            if config.center_window:
+                raise ValueError(
+                    f"{config.name} is a paper's recipe, which center_window would change: set it to False"
+                )
             compute, learn = _paper(_PAPERS[config.name], sample_rate, window), None
         else:
             compute = _GENERAL[config.name](config, sample_rate)
             learn = _learn(config, sample_rate) if config.name == "learnable" else None
+            compute = _centered(compute) if config.center_window else compute
         transform, exportable = _bound(compute, Backend.FASTEST), _bound(compute, Backend.DFT)
         shape = jax.eval_shape(transform, jax.ShapeDtypeStruct((window,), jnp.float32)).shape
     except ValueError as error:
         raise UserError(f"config.features: {error}") from error
     return FrontEnd(transform, exportable, window, shape, config.name not in _PAPERS, learn)
+
+
+def _centered(compute: _Compute) -> _Compute:
+    def centered(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        found = compute(samples, backend, bands)
+        return found - jnp.mean(found, axis=-1, keepdims=True)
+
+    return centered
 
 
 def _bound(compute: _Compute, backend: Backend) -> Transform:

@@ -99,6 +99,7 @@ def test_level_does_not_matter_and_silence_is_finite(rng):
         ({"n_mfcc": 40}, "at least as many mel bands"),
         ({"mel_scale": "bark"}, "bark"),
         ({"dct": 4}, "4 is not a valid DctType"),
+        ({"name": "song", "center_window": True}, "center_window would change"),
         ({"name": "learnable", "fmax": 1500.0}, "fmax"),
         ({"name": "gammatone", "fmax": 1500.0}, "1000 Hz"),
         ({"name": "pcen", "pcen": {"eps": 0.0}}, "positive eps"),
@@ -116,6 +117,23 @@ def named(name: str):
     settings = config.base().features
     settings.name = name
     return settings
+
+
+@pytest.mark.parametrize("form", ["transform", "exportable"])
+def test_centred_windows_do_not_tell_the_device(rng, form):
+    settings = config.base().features
+    settings.name, settings.top_db, settings.center_window = "log-mel", 200.0, True
+    apply = jax.jit(getattr(features.build(settings, RATE, WINDOW), form))
+    sound = rng.standard_normal((2, WINDOW)).astype(np.float32)
+    device = scipy.signal.lfilter([1.0, 0.6], [1.0], sound).astype(np.float32)  # as short as a sample is to a frame
+    heard, through = np.asarray(apply(sound)), np.asarray(apply(device))
+    np.testing.assert_allclose(heard.mean(axis=-1), 0, atol=1e-4)
+    inner = np.s_[..., 3:-3]  # frames without what lies beyond the window's ends
+    assert np.sqrt(np.mean((heard - through)[inner] ** 2)) < 0.05 * heard[inner].std()
+    settings.center_window = False
+    apply = jax.jit(getattr(features.build(settings, RATE, WINDOW), form))
+    as_they_are = np.asarray(apply(sound), np.float64)
+    np.testing.assert_allclose(heard, as_they_are - as_they_are.mean(axis=-1, keepdims=True), atol=1e-4)
 
 
 GENERAL = ("mfcc", "log-mel", "gammatone", "pcen", "learnable")

@@ -89,6 +89,8 @@ def base() -> ConfigDict:
                 "mel_scale": "htk",  # htk, slaney
                 "top_db": 80.0,
                 "dct": 2,  # type of the cosine transform: 2, 3
+                # each coefficient's mean over the window is subtracted: in dB that is the device's frequency response
+                "center_window": False,
                 "lifter": 0.0,  # sinusoidal weighting of the coefficients; 0: none
                 "pcen": {
                     "gain": 0.98,
@@ -208,7 +210,8 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "batch_size": 64,
             "patience": 0,  # epochs without a new best before stopping; 0: never
             "select": "auroc",  # validation metric that picks the best epoch: auroc, macc, accuracy; last: the last one
-            "class_weighting": "none",  # none, balanced, class-balanced
+            # none, balanced, class-balanced, balanced-subsets: classes within sub-datasets, all such cells alike
+            "class_weighting": "none",
             "optimizer": {
                 "rule": "adam",  # adam, adamw, sgd, nadam, radam, rmsprop, adagrad, lion, lamb, adafactor
                 "learning_rate": 1e-3,

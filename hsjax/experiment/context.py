@@ -137,6 +137,12 @@ class Context:
         dataset = self.dataset
         return None if dataset.positive is None else dataset.classes.index(dataset.positive)
 
+    @functools.cached_property
+    def subset(self) -> np.ndarray:
+        """Number of each example's sub-dataset, int64 (n,)."""
+        of_recording = np.unique([one.subset for one in self.dataset.recordings], return_inverse=True)[1]
+        return of_recording[self.examples.recording]
+
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
     def splits(self, protocol: str) -> dict[int | str, Split]:
         """Train, validation and test examples under a protocol, by the name of the fold."""

@@ -58,7 +58,7 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
         _seen(context, inputs, made, learnt),
         label[learnt],
         np.ones(len(learnt), np.float32),
-        train.class_weights(label[learnt], len(context.dataset.classes), weighting, beta),
+        train.class_weights(label[learnt], len(context.dataset.classes), weighting, beta, context.subset[learnt]),
     )
     file = pathlib.Path(stage.pretrained)
     pretrained = beginning.Pretrained(stage.model, made.network, file) if stage.pretrained else None
