@@ -88,8 +88,8 @@ def design(content: FrontEndFile) -> Design:
         )
     if config.center_window:
         raise UserError(
-            "there is no C code for config.features.center_window: use --model-only, and compute the features with your "
-            "own code"
+            "there is no C code for config.features.center_window: use --model-only, and compute the features with "
+            "your own code"
         )
     n_fft = config.n_fft
     if n_fft & (n_fft - 1) or not _SHORTEST <= n_fft <= _LONGEST:
