@@ -7,6 +7,7 @@ pruned, pruned and clustered, and quantised and pruned; sizes are those of ZIP f
     python -m hsjax.launch --config=configs/ecg_compression.py                  embedded synthetic ECG
     python -m hsjax.launch --config=configs/ecg_compression.py:mitdb            MIT-BIH, MobileNetV2 and EfficientNetB0
     python -m hsjax.launch --config=configs/ecg_compression.py:inter-patient    the same without leaks: AAMI's N, S, V
+    python -m hsjax.launch --config=configs/ecg_compression.py:paper            all five networks, the paper's split
 
 Expected of the second, test accuracy, with the paper's beside it (MobileNetV2: configs/results/ecg-cells-mitdb.csv;
 qp as int8 files, zipped: configs/results/ecg-compression.csv):
