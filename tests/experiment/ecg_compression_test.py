@@ -59,5 +59,12 @@ def test_files_take_the_tables_that_the_gate_was_run_on(finished):
 
 def test_variants(get_config):
     assert get_config("inter-patient").protocols == ("inter-patient",)
+    networks = ("mobilenet", "efficientnet", "resnet50", "resnet101", "densenet201")
+    for name, protocol in (("paper", "paper"), ("paper-inter-patient", "inter-patient")):
+        config = get_config(name)
+        assert config.protocols == (protocol,)
+        assert {stage for stage in config.stages if stage not in ("export", "report")} == {
+            f"{network}{cell}" for network in networks for cell in ("", "-q", "-p", "-pc", "-qp")
+        }
     with pytest.raises(UserError, match="no variant 'yaseen'"):
         get_config("yaseen")
