@@ -8,85 +8,8 @@ from hsjax.evaluate.rows import ALL, DIFFERENCE
 from hsjax.report import gains, html, members, wording
 from hsjax.report.cells import NONE, caption, difference, extents, number, size, stage
 from hsjax.report.html import Content, Markup
-from hsjax.report.run import MODEL, NETWORK, Run
+from hsjax.report.run import Run
 from hsjax.types import ResultRow
-
-
-def published(run: Run) -> html.Section | None:
-    """Ours beside the papers' figures, in their own protocol and in the others; None where no paper has such stages."""
-    rows = [row for row in run.published if row.dataset == run.dataset]
-    if not rows:
-        rows = [row for row in run.published if row.stage in run.stages]
-    ours = [row for row in rows if row.stage in run.stages]
-    further = [row for row in rows if row.stage not in run.stages]
-    if not ours:
-        return None
-    content: list[Content] = []
-    if others := sorted({row.dataset for row in rows} - {run.dataset}):
-        content.append(
-            html.paragraph(
-                f"The published figures were made on other data ({', '.join(others)}) than ours ({run.dataset}): they "
-                "tell what the paper reports and cannot be compared with ours."
-            )
-        )
-    notes = dict.fromkeys(wording.SOURCE_NOTES.get(str(row.seed), "") for row in ours)
-    content += [html.paragraph(note) for note in notes if note]
-    scored = [row for row in ours if row.unit != MODEL]
-    theirs = dict.fromkeys(
-        f"{_source(row)}, protocol {row.protocol}, {row.n:,} {row.unit}s" for row in scored if row.n is not None
-    )
-    units = dict.fromkeys((protocol, row.unit) for row in scored for protocol in run.protocols)
-    words = (
-        f"Published figures ({'; '.join(theirs)}), and ours of the same unit under each of our protocols. "
-        f"Ours: {extents(run, units)}"
-    )
-    content.append(
-        html.table(
-            caption(run, words),
-            ["stage", "figure", "published", *(f"ours, {protocol}" for protocol in run.protocols)],
-            [
-                [
-                    stage(row.stage),
-                    wording.metric(row.metric),
-                    _published(row),
-                    *(_ours(run, row, name) for name in run.protocols),
-                ]
-                for row in ours
-            ],
-        )
-    )
-    if further:
-        content.append(html.details("Other settings in the paper", _further(further)))
-    return html.Section("published", "Beside the published figures", content)
-
-
-def _further(rows: list[ResultRow]) -> Markup:
-    metrics, by_figure = dict.fromkeys(row.metric for row in rows), {(row.stage, row.metric): row for row in rows}
-    return html.table(
-        "Published figures of settings that this run does not train.",
-        ["stage", *map(wording.metric, metrics)],
-        [
-            [stage(of), *(_published(by_figure[of, name]) if (of, name) in by_figure else NONE for name in metrics)]
-            for of in dict.fromkeys(row.stage for row in rows)
-        ],
-    )
-
-
-def _source(row: ResultRow) -> str:
-    return wording.SOURCES.get(str(row.seed), str(row.seed))
-
-
-def _published(row: ResultRow) -> Content:
-    return amount(row.value) if row.unit == MODEL else rate(row)
-
-
-def _ours(run: Run, theirs: ResultRow, protocol: str) -> Content:
-    if theirs.unit == MODEL:
-        metric, _, variant = theirs.metric.partition(":")
-        files = [file for file in run.files if (file.protocol, file.stage) == (protocol, theirs.stage)]
-        return amounts(run, [file for file in files if file.variant == (variant or NETWORK)], metric)
-    file = run.leading(protocol, theirs.stage)
-    return NONE if file is None else rates(run, file, theirs.unit, [theirs.metric])[0]
 
 
 def differences(run: Run) -> html.Section | None:

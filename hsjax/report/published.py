@@ -1,5 +1,6 @@
 """Sections that hold a run against the paper: its figures beside ours, what its split gives away, what differs."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -153,10 +154,17 @@ def _published(row: ResultRow) -> Content:
 
 
 def _found(run: Run, theirs: ResultRow, protocol: str) -> ResultRow | None:
-    """Our row of a published figure: of the network, else of the first file that has it; the mean over seeds first."""
+    """Our row of a published figure: of the network, else of the first file that has it; the mean over seeds first.
+
+    Of a file of some form its figures have the form's name behind: `bytes:onnx-float32`.
+    """
     files = [file for file in run.files if (file.protocol, file.stage) == (protocol, theirs.stage)]
     if theirs.unit != MODEL:
         files = [file for file in files if not file.exported][:1]
+    metric, _, variant = theirs.metric.partition(":")
+    if theirs.unit == MODEL and variant:
+        files = [file for file in files if file.variant == variant]
+        theirs = dataclasses.replace(theirs, metric=metric)
     if theirs.split == "validation":
         found = (run.find_on_validation(file, theirs.unit, theirs.metric) for file in files if not theirs.label)
     else:
@@ -180,7 +188,7 @@ def _ours(run: Run, theirs: ResultRow, protocol: str, comparable: bool) -> Conte
         cell = rate(ours)
     else:
         cell = rates(run, file, theirs.unit, [theirs.metric])[0]
-    if not comparable or (theirs.unit == MODEL and theirs.metric not in _COSTS):
+    if not comparable or (theirs.unit == MODEL and theirs.metric.partition(":")[0] not in _COSTS):
         return cell
     reached = ours.value <= theirs.value if theirs.unit == MODEL else ours.value >= theirs.value - _ROUNDING
     mark = element("span", " reached" if reached else " not reached", class_="passed" if reached else "interval")
