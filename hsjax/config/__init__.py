@@ -8,7 +8,15 @@ from ml_collections import ConfigDict
 
 from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.compression import compressed, keeps_ranges, keeps_zeros, prunes, shrinkings
-from hsjax.config.keys import base, export_stage, report_stage, train_stage, unknown_key
+from hsjax.config.keys import (
+    base,
+    classical_stage,
+    cluster_stage,
+    export_stage,
+    report_stage,
+    train_stage,
+    unknown_key,
+)
 from hsjax.config.sweeps import AT, grid, members, of_member
 from hsjax.config.training import earlier, pairs, predicts, teachers
 from hsjax.config.validation import differences, stages, validate
@@ -24,6 +32,8 @@ __all__ = [
     "WholeFilter",
     "base",
     "choice",
+    "classical_stage",
+    "cluster_stage",
     "compressed",
     "differences",
     "earlier",

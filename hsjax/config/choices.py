@@ -7,9 +7,14 @@ from hsjax.types import UserError
 
 
 class StageKind(enum.Enum):
-    """What a stage does. TRAIN runs for every protocol and seed; the others once."""
+    """What a stage does. The first three predict, and run for every protocol, seed and fold; the others run once.
+
+    TRAIN: a network. CLASSICAL: a model of scikit-learn. CLUSTER: classes from clusters of a network's embeddings.
+    """
 
     TRAIN = "train"
+    CLASSICAL = "classical"
+    CLUSTER = "cluster"
     EXPORT = "export"
     REPORT = "report"
 

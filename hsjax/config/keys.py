@@ -236,6 +236,34 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
     )
 
 
+def classical_stage(model: str, **changes: Any) -> ConfigDict:
+    """A stage that fits a model of scikit-learn to mean and standard deviation over time of the run's features.
+
+    Args:
+      model: majority, logistic-regression, linear-svm, rbf-svm, random-forest, nearest-neighbours, gradient-boosting.
+      **changes: of the keys below.
+    """
+    return _changed({"kind": StageKind.CLASSICAL.value, "model": model}, changes)
+
+
+def cluster_stage(of: str, **changes: Any) -> ConfigDict:
+    """A stage that tells classes from K-means clusters of a network's embeddings, fitted on training examples.
+
+    Args:
+      of: an earlier train stage.
+      **changes: of the keys below.
+    """
+    return _changed(
+        {
+            "kind": StageKind.CLUSTER.value,
+            "of": of,
+            "clusters": (4, 8, 16, 32),  # numbers of them to choose from, by balanced accuracy on validation
+            "rule": "composition",  # composition, nearest-centroid: what a cluster says about the class
+        },
+        changes,
+    )
+
+
 def export_stage(**changes: Any) -> ConfigDict:
     """A stage that turns trained networks into files and holds them against the parity gate."""
     return _changed(
@@ -275,7 +303,13 @@ def _changed(template: dict[str, Any], changes: dict[str, Any]) -> ConfigDict:
 FREE = ("stages", "options", "peer_options", "hints", "taps", "augment", "channels", "ranks", "overrides")
 """Sections whose keys are not known here."""
 
-TEMPLATES = {StageKind.TRAIN: lambda: train_stage(""), StageKind.EXPORT: export_stage, StageKind.REPORT: report_stage}
+TEMPLATES = {
+    StageKind.TRAIN: lambda: train_stage(""),
+    StageKind.CLASSICAL: lambda: classical_stage(""),
+    StageKind.CLUSTER: lambda: cluster_stage(""),
+    StageKind.EXPORT: export_stage,
+    StageKind.REPORT: report_stage,
+}
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

@@ -91,9 +91,19 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         for teacher in training.teachers(stage):
             if _stage_of(teacher) in learning_alone and stage.soft != "none":
                 yield f"config.stages.{name}.teacher is {teacher!r}, which learns no classes; set soft=none, and hints"
+    fitted = [*stages(config, StageKind.CLASSICAL), *stages(config, StageKind.CLUSTER)]
+    if wrong := [name for name in fitted if sweeps.AT in name]:
+        yield f"config.stages has {wrong[0]!r}; leave {sweeps.AT!r} to members of sweeps"
+    for name, stage in stages(config, StageKind.CLUSTER).items():
+        if stage.of not in trained or config.pipeline.index(name) < config.pipeline.index(_stage_of(stage.of)):
+            yield f"config.stages.{name}.of is {stage.of!r}; name a train stage before it in config.pipeline"
+        if not stage.clusters or any(not isinstance(count, int) or count < 2 for count in stage.clusters):
+            yield f"config.stages.{name}.clusters is {stage.clusters!r}; give numbers from 2 on"
     for name, stage in stages(config, StageKind.EXPORT).items():
         for model in stage.models:
-            if model not in trained:
+            if model in fitted:
+                yield f"config.stages.{name}.models names {model!r}, which is no network and cannot be exported"
+            elif model not in trained:
                 yield f"config.stages.{name}.models names {model!r}, which is not a train stage of config.pipeline"
             if _stage_of(model) in learning_alone:
                 yield f"config.stages.{name}.models names {model!r}, which learns no classes"
@@ -122,7 +132,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         if stage.seed not in config.seeds:
             yield f"config.stages.{name}.seed is {stage.seed}, which config.seeds does not run"
     for pair in differences(config):
-        if any(name not in trained for name in pair):
+        if any(name not in (*trained, *fitted) for name in pair):
             text = " - ".join(pair)
             yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
         elif any(_stage_of(name) in learning_alone for name in pair):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import math
 import os
 import pathlib
@@ -18,6 +19,7 @@ from hsjax import config as run_config
 from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
+from hsjax.evaluate import classical, clustering
 from hsjax.experiment import folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
 from hsjax.models import quantised
@@ -240,8 +242,39 @@ class Context:
                 for key, value in above.items()
                 if key.startswith(("stage.", "teacher", "begin."))
             }
-        below = pathlib.Path(protocol, str(seed), *([] if self.folds(protocol) == [0] else [f"fold-{fold}"]), stage)
-        return folder.Part(self.workdir / "stages" / below, settings)
+        return folder.Part(self._path(training), settings)
+
+    def _path(self, training: Training) -> pathlib.Path:
+        protocol, seed, fold, stage = training
+        below = [] if self.folds(protocol) == [0] else [f"fold-{fold}"]
+        return self.workdir.joinpath("stages", protocol, str(seed), *below, stage)
+
+    def fitted(self, fitting: Training) -> folder.Part:
+        """As `trained`, of a stage that fits no network: what it is fitted to is settled by what it depends on."""
+        stage = self.config.stages[fitting.stage]
+        if choice(StageKind, stage.kind, "kind") is StageKind.CLUSTER:
+            above = self.trained(fitting._replace(stage=stage.of)).settings
+            settings = {f"of.{key}": value for key, value in above.items()}
+        else:
+            data = {key: value for key, value in self.config.data.items() if key not in _other_data(self.config)}
+            parts = {"data": data, "prepare": self.config.prepare, "features": self.config.features}
+            settings = folder.flat(parts | {"split": self.config.split[fitting.protocol]})
+            settings |= {"protocol": fitting.protocol, "seed": fitting.seed, "fold": fitting.fold}
+            settings |= {"recordings": self._digest, "hsjax": hsjax.__version__}
+        settings |= folder.flat({"stage": stage}) | {"scikit-learn": importlib.metadata.version("scikit-learn")}
+        return folder.Part(self._path(fitting), settings)
+
+    def fittings(self) -> Iterator[Training]:
+        """Every fit of classical models and of clusters, by protocol, seed, fold and stage."""
+        names = [
+            *run_config.stages(self.config, StageKind.CLASSICAL),
+            *run_config.stages(self.config, StageKind.CLUSTER),
+        ]
+        for protocol in self.config.protocols:
+            for seed in self.config.seeds:
+                for fold in self.folds(protocol):
+                    for name in names:
+                        yield Training(protocol, seed, fold, name)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
     def _sha256(self, path: str) -> str:
@@ -297,6 +330,10 @@ class Context:
         for protocol in self.config.protocols:
             choice(protocols.Protocol, protocol, "protocols")
         choice(train.Dispatch, self.config.dispatch, "dispatch")
+        for name, stage in run_config.stages(self.config, StageKind.CLASSICAL).items():
+            choice(classical.Classical, stage.model, f"stages.{name}.model")
+        for name, stage in run_config.stages(self.config, StageKind.CLUSTER).items():
+            choice(clustering.Rule, stage.rule, f"stages.{name}.rule")
         example = self.one_input
         for name, stage in run_config.stages(self.config, StageKind.TRAIN).items():
             choice(Part, stage.part, f"stages.{name}.part")

@@ -58,11 +58,11 @@ def write(context: Context, name: str) -> pathlib.Path:
 
 
 def _predictions(context: Context) -> Iterator[Predictions]:
-    """Of networks, per segment and per recording; of exported files, per recording."""
-    for training in filter(context.predicts, context.trainings()):
-        stage = context.trained(training).path
+    """Of networks and other fitted models, per segment and per recording; of exported files, per recording."""
+    networks = map(context.trained, filter(context.predicts, context.trainings()))
+    for part in itertools.chain(networks, map(context.fitted, context.fittings())):
         for split in ("validation", "test"):
-            segments = folder.load_predictions(train_stage.predictions_path(stage, split))
+            segments = folder.load_predictions(train_stage.predictions_path(part.path, split))
             yield segments
             if context.labelled:
                 yield evaluate.recordings(segments)

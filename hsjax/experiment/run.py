@@ -6,7 +6,7 @@ import pathlib
 from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
-from hsjax.experiment import closing, export_stage, exports, folder, report_stage, train_stage
+from hsjax.experiment import closing, export_stage, exports, fit_stage, folder, report_stage, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import terminal
 
@@ -34,6 +34,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
         train.keep_freed_memory()
         for trainings in context.together():
             train_stage.run(context, trainings)
+        for fitting in context.fittings():
+            fit_stage.run(context, fitting)
         for name in exporting:
             export_stage.run(context, name)
         for name in run_config.stages(config, StageKind.REPORT):
@@ -46,7 +48,8 @@ def _prepare(context: Context) -> None:
     context.check_classes()
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
-    for part in itertools.chain(map(context.trained, context.trainings()), exports.parts(context)):
+    made = map(context.trained, context.trainings()), map(context.fitted, context.fittings())
+    for part in itertools.chain(*made, exports.parts(context)):
         part.check()
         part.verify()
     folder.write_json(context.workdir / "config.json", context.config.to_dict())

@@ -68,7 +68,8 @@ def section(run: Run) -> html.Section | None:
 
 
 def _learns(run: Run, name: str) -> str:
-    return run.config["stages"][members.sweep_of(name) or name]["objective"]
+    # What is no network learns the classes.
+    return run.config["stages"][members.sweep_of(name) or name].get("objective", LearnsFrom.CLASSES.value)
 
 
 def _is_of(row: ResultRow, protocol: str, unit: str) -> bool:
@@ -169,6 +170,8 @@ def lesson(stages: Mapping[str, Any], name: str) -> str:
       name: a train stage, or a member of one.
     """
     of = stages[members.sweep_of(name) or name]
+    if "objective" not in of:  # no network
+        return f"{of['of']}: clusters of its embeddings" if "of" in of else f"the classes, {of['model']}"
     swept = members.constants(name)
     soft = {"T": of["temperature"], "alpha": of["alpha"]} | {members.sign(key): value for key, value in swept.items()}
     constants = ", ".join(f"{key} {value:g}" for key, value in soft.items())

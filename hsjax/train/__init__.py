@@ -15,7 +15,7 @@ from hsjax.train.device_memory import check_fits
 from hsjax.train.dispatch import Dispatch, Threads
 from hsjax.train.host_memory import keep_freed_memory
 from hsjax.train.hparams import DEFAULTS, hparams
-from hsjax.train.inference import logits
+from hsjax.train.inference import embeddings, logits
 from hsjax.train.layout import Layout
 from hsjax.train.log import read as read_log
 from hsjax.train.loop import LAST, Fitted, fit
@@ -76,6 +76,7 @@ __all__ = [
     "WindowFeatures",
     "check_fits",
     "class_weights",
+    "embeddings",
     "fit",
     "hparams",
     "keep_freed_memory",

@@ -1,5 +1,9 @@
-"""Logits of many examples, in chunks."""
+"""Logits and embeddings of many examples, in chunks."""
 
+import functools
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,9 +23,23 @@ def logits(
     threads: Threads = Threads.ALL,
 ) -> Float[np.ndarray, "n classes"]:
     """The network's logits for many examples, in chunks; host array out."""
+    return _in_chunks(functools.partial(forward(threads), network, variables), inputs)
+
+
+def embeddings(
+    network: Network, variables: Variables, inputs: Array | np.ndarray | WindowFeatures
+) -> Float[np.ndarray, "n dims"]:
+    """What the network makes of many examples before its last layer, in chunks; host array out."""
+    embed = jax.jit(lambda variables, inputs: network.apply(variables, inputs)[0].embedding)
+    return _in_chunks(functools.partial(embed, variables), inputs)
+
+
+def _in_chunks(
+    forward: Callable[[Array], Array], inputs: Array | np.ndarray | WindowFeatures
+) -> Float[np.ndarray, "n dims"]:
     chunks = []
     for start in range(0, len(inputs), _FORWARD_BATCH):
         chunk = inputs[start : start + _FORWARD_BATCH]
         padded = jnp.pad(chunk, [(0, _FORWARD_BATCH - len(chunk))] + [(0, 0)] * (chunk.ndim - 1))
-        chunks.append(np.asarray(forward(threads)(network, variables, padded))[: len(chunk)])
+        chunks.append(np.asarray(forward(padded))[: len(chunk)])
     return np.concatenate(chunks)
