@@ -31,6 +31,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "compression"
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "song2023"
     student: dict[str, Any] = {"model": "song-student", "epochs": 5}
     if variant == "physionet2016":
         config.data.name = "physionet2016"

@@ -35,6 +35,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "contrastive"
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "sriram"
     config.split.grouped.pretrain = 0.8
     config.prepare.cut = "first"
     config.prepare.fit = "both"

@@ -37,6 +37,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "distillation"
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "song2023"
     student: dict[str, Any] = {"model": "song-student", "epochs": 3, "batch_size": _BATCH}
     taught = student | {"objective": "distil", "teacher": "teacher"}
     stages = {

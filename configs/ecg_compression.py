@@ -55,6 +55,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "ecg_compression"
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "birton"
     config.notes = (
         "One epoch a stage instead of 10 to 20, batches of 128 instead of 31, no ImageNet weights.",
         "The layers' details are torchvision's; the networks take one map, not three equal ones.",

@@ -72,6 +72,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = _NAME
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "song2023"
     config.notes = (_CYCLES if variant in ("paper", "protocols") else _WINDOWS, *_NOTES)
     student = {"model": "song-student", "epochs": 20}
     config.stages = {

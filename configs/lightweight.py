@@ -54,6 +54,7 @@ def get_config(variant: str = ""):
     config = base_config.base()
     config.name = "lightweight"
     config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.published = "mahapatra2025"
     config.prepare.sample_rate = 1000
     config.prepare.level = "peak"
     config.prepare.cut = "first"

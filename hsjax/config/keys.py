@@ -20,6 +20,7 @@ def base() -> ConfigDict:
             "name": "",  # of the experiment; run folder and report carry it
             "command": "",  # how a user starts it
             "notes": (),  # sentences: what differs from the paper and why; the page prints them
+            "published": "",  # whose figures stand beside ours: a source in configs/published.csv; empty: nobody's
             "seeds": (0,),  # initial weights, data order, dropout; splits are the same for all seeds
             "protocols": ("grouped",),  # paper, grouped, leave-one-subset-out, inter-patient, listed
             "dispatch": "auto",  # steps, scan: how epochs reach the device (train.loop.Dispatch)

@@ -17,10 +17,8 @@ _ROUNDING = 5e-4
 
 
 def section(run: Run) -> html.Section | None:
-    """Ours beside the papers' figures, in their own protocol and in the others; None where no paper has such stages."""
-    rows = [row for row in run.published if row.dataset == run.dataset]
-    if not rows:
-        rows = [row for row in run.published if row.stage in run.stages]
+    """Ours beside a paper's figures, in its own protocol and in the others; None where no paper has such stages."""
+    rows = [row for row in run.published if str(row.seed) == run.config["published"]]
     ours = [row for row in rows if row.stage in run.stages]
     further = [row for row in rows if row.stage not in run.stages]
     if not ours:

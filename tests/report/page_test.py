@@ -80,7 +80,7 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
     tables.write_curves(report / tables.CURVES, curves)
     config = {
         "name": "kd", "command": "python -m hsjax.launch --config=configs/kd.py", "protocols": ["paper", "grouped"],
-        "seeds": list(seeds), "notes": [], "pipeline": [*STAGES, "export", "report"],
+        "seeds": list(seeds), "notes": [], "published": "song2023", "pipeline": [*STAGES, "export", "report"],
     }  # fmt: skip
     (run_dir / "config.json").write_text(json.dumps(config))
     return rows
@@ -364,6 +364,7 @@ def test_missing_files_are_named(tmp_path):
 def test_published_table_is_that_of_the_paper():
     rows = tables.read_results(PUBLISHED)
     assert {row.variant for row in rows} == {"published"}
+    rows = [row for row in rows if row.seed == "song2023"]
     table = {(row.stage, row.metric): row.value for row in rows}
     assert table["teacher", "accuracy@0.5"] == 0.905
     assert table["kd", "specificity@0.5"] == 0.936

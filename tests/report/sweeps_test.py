@@ -77,7 +77,15 @@ def write(run_dir, rows):
         folder / tables.PREDICTIONS, [predictions(stage, seed) for stage in shown for seed in SEEDS]
     )
     tables.write_curves(folder / tables.CURVES, points)
-    config = {"name": "made-up", "command": "-", "protocols": [PROTOCOL], "seeds": SEEDS, "stages": stages}
+    config = {
+        "name": "made-up",
+        "command": "-",
+        "notes": [],
+        "published": "",
+        "protocols": [PROTOCOL],
+        "seeds": SEEDS,
+        "stages": stages,
+    }
     (run_dir / "config.json").write_text(json.dumps(config | {"pipeline": [*stages, "report"]}))
 
 
