@@ -14,7 +14,7 @@ from hsjax.experiment.context import Context, Training
 from hsjax.types import UserError
 
 _PARTS = ("train", "validation", "test")
-Rows = Float[np.ndarray, "n columns"]
+Rows = Float[np.ndarray, "_ _"]
 
 
 def run(context: Context, fitting: Training) -> None:
@@ -68,7 +68,7 @@ def _moments(context: Context, fitting: Training) -> dict[str, Rows]:
 
 
 def _classical(
-    stage: ConfigDict, columns: dict[str, Rows], label: dict[str, Int[np.ndarray, " n"]], num_classes: int, seed: int
+    stage: ConfigDict, columns: dict[str, Rows], label: dict[str, Int[np.ndarray, " _"]], num_classes: int, seed: int
 ) -> tuple[dict[str, Rows], dict[str, Any]]:
     """Probabilities of the validation and test examples."""
     parts = ("validation", "test")
@@ -80,7 +80,7 @@ def _classical(
 
 
 def _clusters(
-    stage: ConfigDict, columns: dict[str, Rows], label: dict[str, Int[np.ndarray, " n"]], num_classes: int, seed: int
+    stage: ConfigDict, columns: dict[str, Rows], label: dict[str, Int[np.ndarray, " _"]], num_classes: int, seed: int
 ) -> tuple[dict[str, Rows], dict[str, Any]]:
     """Probabilities of the validation and test examples, and the number of clusters that validation prefers."""
     rule = clustering.Rule(stage.rule)

@@ -25,7 +25,7 @@ def settings(**changes):
         "clusters": run_config.cluster_stage("student", clusters=(2, 4)),
         "report": run_config.report_stage(),
     }
-    config.pipeline = tuple(config.stages)
+    config.pipeline = ("student", "majority", "logistic", "clusters", "report")
     config.evaluate.differences = ("clusters - student", "logistic - majority")
     config.update_from_flattened_dict(changes)
     return config
