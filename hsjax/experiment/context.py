@@ -242,7 +242,15 @@ class Context:
                 for key, value in above.items()
                 if key.startswith(("stage.", "teacher", "begin."))
             }
-        return folder.Part(self._path(training), settings)
+        defaults = {key: self._defaults[name] for key in settings if (name := _unprefixed(key)) in self._defaults}
+        return folder.Part(self._path(training), settings, defaults)
+
+    @functools.cached_property
+    def _defaults(self) -> dict[str, Any]:
+        """Flat defaults of the settings that a training depends on."""
+        base = run_config.base()
+        parts = {name: base[name] for name in ("data", "prepare", "features")}
+        return folder.flat(parts | {"stage": _of_result(run_config.train_stage(""))})
 
     def _path(self, training: Training) -> pathlib.Path:
         protocol, seed, fold, stage = training
@@ -412,6 +420,12 @@ class Context:
             jax.eval_shape(one_step, fixed, batch)
         except UserError as error:
             raise UserError(f"config.stages.{name}: {error}") from error
+
+
+def _unprefixed(key: str) -> str:
+    """The name of a setting in its own stage, of one that belongs to a teacher or to what was begun with."""
+    before, stage, name = key.rpartition("stage.")
+    return stage + name if before else key
 
 
 def _of_result(stage: ConfigDict) -> dict[str, Any]:

@@ -68,10 +68,13 @@ class Part:
     Attributes:
       path: the folder.
       settings: flat settings that its content depends on.
+      defaults: of settings, what a folder that lacks one was made with: it is older than the key, whose default is to
+        mean what was done before there was a choice.
     """
 
     path: pathlib.Path
     settings: dict[str, Any]
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def claim(self) -> None:
         """Create the folder, or check as `check` does.
@@ -95,7 +98,8 @@ class Part:
             if self.path.exists() and any(not path.name.endswith(_PARTIAL) for path in self.path.iterdir()):
                 raise UserError(f"{self.path} holds files that no run has made; give another --workdir")
             return
-        before = _read_json(file, self._anew)
+        before = {key: value for key, value in self.defaults.items() if key in self.settings}
+        before |= _read_json(file, self._anew)
         changed = sorted(k for k in before.keys() | self.settings.keys() if before.get(k) != self.settings.get(k))
         if changed:
             listed = ", ".join(f"{key} (was {before.get(key)}, is {self.settings.get(key)})" for key in changed[:4])

@@ -44,6 +44,16 @@ def finished(tmp_path):
     return part
 
 
+def test_a_part_that_is_older_than_a_key_was_made_with_its_default(tmp_path):
+    folder.Part(tmp_path / "part", {"epochs": 3}).claim()
+    defaults = {"fit": "end", "unknown": 1}
+    folder.Part(tmp_path / "part", {"epochs": 3, "fit": "end"}, defaults).check()
+    with pytest.raises(UserError, match=r"other settings: fit \(was end, is both\); give another"):
+        folder.Part(tmp_path / "part", {"epochs": 3, "fit": "both"}, defaults).check()
+    with pytest.raises(UserError, match=r"other settings: level \(was None, is peak\)"):
+        folder.Part(tmp_path / "part", {"epochs": 3, "level": "peak"}, defaults).check()
+
+
 def test_a_finished_part_holds_the_sha256_of_its_files(finished):
     stored = json.loads((finished.path / "done.json").read_text())
     expected = {name: hashlib.sha256((finished.path / name).read_bytes()).hexdigest()
