@@ -7,9 +7,11 @@ import re
 import numpy as np
 
 from hsjax.models import MODELS
+from hsjax.report import readme
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+NOTES = (ROOT / "configs" / "results" / "README.md").read_text()
 RESULTS = ROOT / "configs" / "results" / "kd-physionet2016.csv"
 
 HEADER = """\
@@ -57,7 +59,27 @@ def table() -> str:
 
 
 def test_the_table_of_results_is_that_of_the_committed_run():
-    assert table() in README
+    assert table() in NOTES
+
+
+def test_the_figures_of_the_papers_beside_ours_are_up_to_date():
+    """`python -m hsjax.report.readme` makes them anew."""
+    assert readme.replaced(README, readme.table(ROOT)) == README
+
+
+def test_the_figures_of_the_papers_are_those_of_the_tables():
+    lines = [line for line in README.splitlines() if line.startswith("| Song, windows | kd | accuracy at 0.5 |")]
+    over_seeds = {
+        row["metric"]: float(row["value"])
+        for row in rows(RESULTS)
+        if (row["protocol"], row["stage"], row["unit"], row["variant"], row["seed"], row["label"])
+        == ("grouped", "kd", "segment", "jax", "mean", "")
+    }
+    free = f"{over_seeds['accuracy@0.5']:.3f} ± {over_seeds['sd:accuracy@0.5']:.3f}"
+    ours = figure("paper", "kd", "segment", "accuracy@0.5")
+    assert lines == [
+        f"| Song, windows | kd | accuracy at 0.5 | {published('kd')} | {ours} | {free} | 2,320 (269); 5,276 (69) |"
+    ]
 
 
 def test_the_table_of_protocols_is_that_of_the_committed_run():
