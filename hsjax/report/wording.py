@@ -91,6 +91,10 @@ def decided(positive: str | None) -> str:
     return "decided at the threshold chosen on validation" if positive else "decided for the likeliest class"
 
 
+# Of exported files, as a published figure names them: `bytes:onnx-float32`.
+_OF_FILES = {"bytes": "bytes", "median_microseconds": "median time, µs"}
+
+
 def metric(name: str) -> str:
     """The name of a metric for readers, its suffix and prefix included."""
     for prefix, word in ((DIFFERENCE, "difference of "), (SPREAD, "standard deviation of ")):
@@ -103,4 +107,8 @@ def metric(name: str) -> str:
         return metric(name.removeprefix(P_VALUE))
     if name.endswith(AT_HALF):
         return f"{metric(name.removesuffix(AT_HALF))} at 0.5"
-    return (METRICS | OTHERS).get(name, name.replace("_", " "))
+    known = METRICS | OTHERS
+    if colon and name not in known and control.partition("@")[0] in _OF_FILES:
+        amount, _, batch = control.partition("@")
+        return f"{_OF_FILES[amount]}{f', batch of {batch}' if batch else ''}, {figure}"
+    return known.get(name, name.replace("_", " "))
