@@ -1,8 +1,9 @@
 """`python -m hsjax.report.keep RUN --output FILE.csv`: a run's figures as a small table worth committing.
 
 Rows of report/results.csv without volatile ones, without cells of confusion matrices and supports unless asked for; and
-beside the table, as FILE.json, where they come from. Command, protocols, seeds and budget are those of the run's last
-call: what earlier calls with other flags left in the folder is not in its tables.
+beside the table, as FILE.json, where they come from. The command there is the config's own: what
+other flags changed is in the run's config.json, and belongs into the text that goes with the table. The revision is
+that of the checkout that keeps the table, which the run need not have been made with.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def keep(run: pathlib.Path, output: pathlib.Path, counts: bool = False) -> dict[
     if output.suffix != ".csv":
         raise UserError(f"{output} is no .csv; name the table so that beside it there is room for the .json")
     rows = tables.read_results(run / run_files.REPORT / tables.RESULTS)
-    origin = _origin(run)
+    origin = _origin(run, rows)
     tables.write_results(output, kept(rows, counts))
     output.with_suffix(".json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return origin
@@ -53,35 +54,35 @@ def _is_count(metric: str) -> bool:
     return metric.removeprefix("sd:").partition("@")[0] in _COUNTS
 
 
-def _origin(run: pathlib.Path) -> dict[str, Any]:
+def _origin(run: pathlib.Path, rows: Sequence[ResultRow]) -> dict[str, Any]:
     """What a reader of the figures wants to know of how they were made, None where nobody wrote it down."""
     config = _json(run / "config.json")
-    folders = sorted(path.parent for path in (run / "stages").rglob("settings.json"))
-    settings = [_json(folder / "settings.json") for folder in folders]
-    epochs = {
-        name: stage["epochs"] for name, stage in config["stages"].items()
-        if name in config["pipeline"] and "epochs" in stage
-    }  # fmt: skip
+    seeds = sorted({row.seed for row in rows if isinstance(row.seed, int) and row.protocol})
+    protocols = [name for name in dict.fromkeys(row.protocol for row in rows) if name]
+    # What other calls have begun in the same folder is not in the tables.
+    parts = (run / "stages" / name / str(seed) for name in protocols for seed in seeds)
+    folders = sorted(path.parent for part in parts for path in part.rglob("settings.json"))
+    settings = {folder: _json(folder / "settings.json") for folder in folders}
     described = run / run_files.REPORT / run_files.DATA
     return {
         "command": config["command"],
         "commit": _commit(),
         "dataset": config["data"]["name"],
         "recordings": _json(described)["recordings"] if described.is_file() else None,
-        "protocols": config["protocols"],
-        "seeds": config["seeds"],
-        "epochs": epochs,
+        "protocols": protocols,
+        "seeds": seeds,
+        "epochs": {folder.name: one["stage.epochs"] for folder, one in settings.items()},
         "training_seconds": _seconds(folders),
         "cores": os.cpu_count(),
-        "backend": _of_all(settings, "backend"),
-        "jax": _of_all(settings, "jax"),
-        "hsjax": _of_all(settings, "hsjax"),
+        "backend": _of_all(settings.values(), "backend"),
+        "jax": _of_all(settings.values(), "jax"),
+        "hsjax": _of_all(settings.values(), "hsjax"),
     }
 
 
-def _of_all(settings: list[dict[str, Any]], key: str) -> list[str]:
+def _of_all(settings: Iterable[dict[str, Any]], key: str) -> list[str]:
     """Every value that the stages were trained under."""
-    return sorted({one[key] for one in settings if key in one})
+    return sorted({one[key] for one in settings})
 
 
 def _seconds(folders: Iterable[pathlib.Path]) -> dict[str, float]:

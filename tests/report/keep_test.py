@@ -24,15 +24,21 @@ def run(tmp_path):
     (tmp_path / "report" / "data.json").write_text(json.dumps({"recordings": 2820}))
     config = {
         "command": "python -m hsjax.launch --config=configs/kd.py", "data": {"name": "physionet2016"},
-        "protocols": ["paper"], "seeds": [0], "pipeline": ["student", "report"],
-        "stages": {"student": {"epochs": 20}, "unused": {"epochs": 9}, "report": {}},
+        "protocols": ["paper", "grouped"], "seeds": [0, 1],
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
-    stage = tmp_path / "stages" / "paper" / "0" / "student"
-    stage.mkdir(parents=True)
-    (stage / "settings.json").write_text(json.dumps({"jax": "0.10.2", "hsjax": "0.1.0", "backend": "cpu"}))
-    (stage / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 2.5}\n{"epoch": 2, "seconds": 1.25}\n')
+    # A second seed has been begun, and is not in the tables.
+    for seed in ("0", "1"):
+        add_stage(tmp_path / "stages" / "paper" / seed / "student")
     return tmp_path
+
+
+def add_stage(stage):
+    stage.mkdir(parents=True)
+    (stage / "settings.json").write_text(
+        json.dumps({"jax": "0.10.2", "hsjax": "0.1.0", "backend": "cpu", "stage.epochs": 20})
+    )
+    (stage / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 2.5}\n{"epoch": 2, "seconds": 1.25}\n')
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,7 @@ def test_beside_the_table_is_where_it_comes_from(run, capsys):
     assert json.loads(capsys.readouterr().out) == origin
     assert origin["command"] == "python -m hsjax.launch --config=configs/kd.py"
     assert origin["recordings"] == 2820
+    assert (origin["protocols"], origin["seeds"]) == (["paper"], [0])
     assert origin["epochs"] == {"student": 20}
     assert origin["training_seconds"] == {"student": 3.8}  # 3.75
     assert (origin["jax"], origin["hsjax"], origin["backend"]) == (["0.10.2"], ["0.1.0"], ["cpu"])
