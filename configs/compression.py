@@ -24,7 +24,7 @@ _COMMAND = "python -m hsjax.launch --config=configs/compression.py"
 _INT8 = {"weights": 8}
 _INT4 = {"weights": 4, "ranges": "learned"}
 _EMBEDDED = ("student", "int8", "pruned-clustered-int8", "narrow-mixed-kd", "low-rank-int8-kd")
-"""What is exported of the embedded form, which shows that all goes together and nothing else."""
+"""What is exported of the embedded form, which trains nothing else than leads there."""
 
 
 def get_config(variant: str = ""):
@@ -81,6 +81,8 @@ def get_config(variant: str = ""):
         "narrow-mixed-kd": smaller("narrow", quantise=mixed, taught=True),
         "low-rank-int8-kd": smaller("low-rank", quantise=_INT8, taught=True),
     }
+    if not variant:
+        stages = {name: stages[name] for name in stages if name in _leading_to(stages, _EMBEDDED)}
     config.stages = stages
     config.stages.export = base_config.export_stage(
         models=tuple(stages) if variant else _EMBEDDED,
@@ -90,3 +92,11 @@ def get_config(variant: str = ""):
     config.pipeline = (*stages, "export", "report")
     config.evaluate.differences = tuple(f"{name} - student" for name in stages if name != "student")
     return config
+
+
+def _leading_to(stages: dict[str, Any], wanted: tuple[str, ...]) -> set[str]:
+    """Stages, and those that they begin with."""
+    found = set(wanted)
+    while more := {stages[name].begin for name in found} - found - {""}:
+        found |= more
+    return found
