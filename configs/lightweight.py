@@ -13,7 +13,8 @@ An epoch on one busy core took 6 to 10 s (MobileNetV3-Small), 5 to 9 s (SqueezeN
 Measured so far (configs/results/lightweight-yaseen2018.csv): EfficientNetV2-S, 8 epochs, seed 0, protocol `paper`: test
 accuracy .900 (.81 to .96, 80 files of 39 groups; validation .20, .58, .81, .86 after the first four epochs); the paper
 has 1.00 from ImageNet weights. The other two under the paper's own settings stay at chance, as told below; with the
-settings here they have not been run to the end, and neither have the exports nor the embedded form.
+settings here they have not been run to the end on recordings, and neither have the exports. The embedded form takes
+133 s of processor time.
 
 Protocol `paper` draws 70/20/10 % of the recordings at random by class: here 80 test files, of which the audit says that
 92.5 % have a near-copy or another cut of the same recording in training. Protocol `grouped` is cross-validation of
