@@ -12,7 +12,7 @@ Protocol `listed` has the paper's own lists (third_party/splits/sriram), `groupe
 recordings with nobody on two sides. Of a recording the first 57 s are seen, shorter ones in the middle of zeros.
 
 Differences from the paper: SpecAugment's widths are not in it (here up to 10 of 50 bands, twice, and 280 of 2,805
-frames, five times), nor is the positive weight (here the ratio of the classes in the list that is fine-tuned on).
+frames, five times), nor is the positive weight (here both classes weigh the same).
 `:physionet2016` pre-trains for one epoch instead of 3, stops fine-tuning after 3 epochs without a new best (the early
 stopping of the paper's future work; its best epoch was the second) and trains students for 5 epochs, not 15. The
 embedded form has small networks and windows of 5 s.
@@ -25,8 +25,6 @@ from hsjax.types import UserError
 
 _COMMAND = "python -m hsjax.launch --config=configs/contrastive.py"
 _LISTS = "third_party/splits/sriram"
-_POSITIVE_WEIGHT = 1.25
-"""Normal over abnormal recordings of the list that is fine-tuned on."""
 
 
 def get_config(variant: str = ""):
@@ -97,7 +95,7 @@ def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
     )
     if variant == "physionet2016":
         tuned["patience"] = 3
-    weighted = {"labels": "bce", "constants": {"positive_weight": _POSITIVE_WEIGHT}}
+    weighted = {"labels": "bce", "class_weighting": "balanced"}
     on_unlabelled: dict[str, Any] = small | {"part": "pretrain"} | optimiser(rates["student"])
     soft: dict[str, Any] = {"objective": "distil", "teacher": "teacher", "soft": "bce", "alpha": 0.0}
     stages = {

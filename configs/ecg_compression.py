@@ -18,8 +18,8 @@ qp as int8 files, zipped: configs/results/ecg-compression.csv):
     EfficientNetB0    .946 .959   -    .918   -    .914   -               .923 in 1,216 KB  .903 in 1.21 MB
 
 EfficientNetB0's other cells have not been trained, nor have ResNet50, ResNet101 and DenseNet201: nobody has run the
-last two commands. Of the third, MobileNetV2's qp: .843. An epoch of MobileNetV2 took 4 minutes on one quiet core, 12
-on two busy ones, with integers twice as long; one of EfficientNetB0 20. The export stage runs half-hour records
+last two commands. Of the third, MobileNetV2's qp: .843. An epoch of MobileNetV2 took 5 minutes on one core, with
+integers, too, 12 on two busy ones; one of EfficientNetB0 20. The export stage runs half-hour records
 through every file and takes half an hour a network.
 
 Differences from the paper: one epoch each instead of 10 to 20 and batches of 128, not 31, because that is what two

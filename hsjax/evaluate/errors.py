@@ -91,7 +91,8 @@ def rates(one: Decided, sounds: Mapping[str, Sound], positive: int | None) -> It
     decided, confidence = _decided(one, positive)
     is_wrong = decided != predictions.label
     noise = np.array([sounds[str(name)].snr_db for name in predictions.recording])
-    bounds = np.quantile(noise[~np.isnan(noise)], np.arange(1, _PARTS_OF_SNR) / _PARTS_OF_SNR) if len(noise) else ()
+    heard = noise[~np.isnan(noise)]
+    bounds = np.quantile(heard, np.arange(1, _PARTS_OF_SNR) / _PARTS_OF_SNR) if len(heard) else ()
     for metric, values, edges in ((BY_CONFIDENCE, confidence, _CONFIDENCES), (BY_SNR, noise, bounds)):
         if np.isnan(values).all():
             continue

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import importlib.metadata
 import math
 import os
 import pathlib
@@ -222,12 +221,8 @@ class Context:
     def trained(self, training: Training) -> folder.Part:
         """The folder of one training, with everything that its result depends on."""
         config = self.config
-        protocol, seed, fold, stage = training
-        parts = {name: config[name] for name in ("data", "prepare", "features")}
-        parts["data"] = {key: value for key, value in config.data.items() if key not in _other_data(config)}
-        its = self.stage(stage)
-        settings = folder.flat(parts | {"split": config.split[protocol], "stage": _of_result(its)})
-        settings |= {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self._digest}
+        its = self.stage(training.stage)
+        settings = self.of_examples(training) | folder.flat({"stage": _of_result(its)})
         if file := its.pretrained:
             settings["stage.pretrained"] = self._sha256(file)  # what the weights are, not where they lie
         # Numbers depend on these too: what was begun with one version is not gone on with by another.
@@ -243,7 +238,15 @@ class Context:
                 if key.startswith(("stage.", "teacher", "begin."))
             }
         defaults = {key: self._defaults[name] for key in settings if (name := _unprefixed(key)) in self._defaults}
-        return folder.Part(self._path(training), settings, defaults)
+        return folder.Part(self.path(training), settings, defaults)
+
+    def of_examples(self, training: Training) -> dict[str, Any]:
+        """The flat settings that the examples of a training, and its seed, depend on."""
+        config, (protocol, seed, fold, _) = self.config, training
+        data = {key: value for key, value in config.data.items() if key not in _other_data(config)}
+        parts = {"data": data, "prepare": config.prepare, "features": config.features, "split": config.split[protocol]}
+        of_run = {"protocol": protocol, "seed": seed, "fold": fold, "recordings": self.digest}
+        return folder.flat(parts) | of_run
 
     @functools.cached_property
     def _defaults(self) -> dict[str, Any]:
@@ -252,37 +255,11 @@ class Context:
         parts = {name: base[name] for name in ("data", "prepare", "features")}
         return folder.flat(parts | {"stage": _of_result(run_config.train_stage(""))})
 
-    def _path(self, training: Training) -> pathlib.Path:
+    def path(self, training: Training) -> pathlib.Path:
+        """The folder of one training, or of one fit."""
         protocol, seed, fold, stage = training
         below = [] if self.folds(protocol) == [0] else [f"fold-{fold}"]
         return self.workdir.joinpath("stages", protocol, str(seed), *below, stage)
-
-    def fitted(self, fitting: Training) -> folder.Part:
-        """As `trained`, of a stage that fits no network: what it is fitted to is settled by what it depends on."""
-        stage = self.config.stages[fitting.stage]
-        if choice(StageKind, stage.kind, "kind") is StageKind.CLUSTER:
-            above = self.trained(fitting._replace(stage=stage.of)).settings
-            settings = {f"of.{key}": value for key, value in above.items()}
-        else:
-            data = {key: value for key, value in self.config.data.items() if key not in _other_data(self.config)}
-            parts = {"data": data, "prepare": self.config.prepare, "features": self.config.features}
-            settings = folder.flat(parts | {"split": self.config.split[fitting.protocol]})
-            settings |= {"protocol": fitting.protocol, "seed": fitting.seed, "fold": fitting.fold}
-            settings |= {"recordings": self._digest, "hsjax": hsjax.__version__}
-        settings |= folder.flat({"stage": stage}) | {"scikit-learn": importlib.metadata.version("scikit-learn")}
-        return folder.Part(self._path(fitting), settings)
-
-    def fittings(self) -> Iterator[Training]:
-        """Every fit of classical models and of clusters, by protocol, seed, fold and stage."""
-        names = [
-            *run_config.stages(self.config, StageKind.CLASSICAL),
-            *run_config.stages(self.config, StageKind.CLUSTER),
-        ]
-        for protocol in self.config.protocols:
-            for seed in self.config.seeds:
-                for fold in self.folds(protocol):
-                    for name in names:
-                        yield Training(protocol, seed, fold, name)
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a run is one object and lives as long as its process
     def _sha256(self, path: str) -> str:
@@ -290,7 +267,7 @@ class Context:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @functools.cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:
         """Changes when recordings are added, removed, relabelled or regrouped, or one sounds or beats otherwise."""
         recordings = self.dataset.recordings
         described = [

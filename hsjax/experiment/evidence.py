@@ -65,7 +65,7 @@ def _distribution(dataset: Dataset) -> dict[str, int]:
 def known(
     recordings: Sequence[Recording], owner: Int[np.ndarray, " examples"], split: Split, cache: pathlib.Path
 ) -> dict[str, int | None]:
-    """How many tested examples the training part already knows: their recording, its group, a near-copy of it.
+    """How many tested examples were known from training or pre-training: their recording, its group, a near-copy of it.
 
     Args:
       recordings: of the dataset.
@@ -75,7 +75,8 @@ def known(
         without such a result `of_trained_twin` is None.
     """
     group = np.array([recording.group or recording.id for recording in recordings])
-    trained, tested = np.unique(owner[split.train]), owner[split.test]
+    trained = np.unique(owner[np.concatenate([split.train, split.pretrain])])
+    tested = owner[split.test]
     pairs = twins.kept(recordings, cache) if all(recording.digest for recording in recordings) else None
     return {
         "examples": len(tested),

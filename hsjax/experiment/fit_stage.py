@@ -1,11 +1,15 @@
 """Stages that predict without training a network: classical models, and clusters of a network's embeddings."""
 
 import functools
+import importlib.metadata
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+import hsjax
+from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind, choice
 from hsjax.evaluate import classical, clustering, metrics
@@ -17,13 +21,36 @@ _PARTS = ("train", "validation", "test")
 Rows = Float[np.ndarray, "_ _"]
 
 
+def fittings(context: Context) -> Iterator[Training]:
+    """Every fit of classical models and of clusters, by protocol, seed, fold and stage."""
+    kinds = (StageKind.CLASSICAL, StageKind.CLUSTER)
+    names = [name for kind in kinds for name in run_config.stages(context.config, kind)]
+    for protocol in context.config.protocols:
+        for seed in context.config.seeds:
+            for fold in context.folds(protocol):
+                for name in names:
+                    yield Training(protocol, seed, fold, name)
+
+
+def folder_of(context: Context, fitting: Training) -> folder.Part:
+    """The folder of one fit, with everything that its result depends on."""
+    stage = context.config.stages[fitting.stage]
+    if choice(StageKind, stage.kind, f"stages.{fitting.stage}.kind") is StageKind.CLUSTER:
+        above = context.trained(fitting._replace(stage=stage.of)).settings
+        settings = {f"of.{key}": value for key, value in above.items()}
+    else:
+        settings = context.of_examples(fitting) | {"hsjax": hsjax.__version__}
+    settings |= folder.flat({"stage": stage}) | {"scikit-learn": importlib.metadata.version("scikit-learn")}
+    return folder.Part(context.path(fitting), settings)
+
+
 def run(context: Context, fitting: Training) -> None:
     """Fit one stage under one protocol, seed and fold, and keep its predictions; what is finished is left as it is.
 
     Raises:
       UserError: the training part is too small for the stage, or the folder holds something else.
     """
-    part = context.fitted(fitting)
+    part = folder_of(context, fitting)
     part.claim()
     if part.record() is not None:
         return

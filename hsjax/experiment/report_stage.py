@@ -13,7 +13,7 @@ from hsjax import dsp, evaluate, train
 from hsjax.config import StageKind
 from hsjax.data import protocols, quarantine
 from hsjax.evaluate import Decided, errors, inference
-from hsjax.experiment import error_analysis, evidence, exports, folder, train_stage
+from hsjax.experiment import error_analysis, evidence, exports, fit_stage, folder, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import members, page, run, tables
 from hsjax.runtime import Input, Variant
@@ -60,7 +60,8 @@ def write(context: Context, name: str) -> pathlib.Path:
 def _predictions(context: Context) -> Iterator[Predictions]:
     """Of networks and other fitted models, per segment and per recording; of exported files, per recording."""
     networks = map(context.trained, filter(context.predicts, context.trainings()))
-    for part in itertools.chain(networks, map(context.fitted, context.fittings())):
+    fitted = (fit_stage.folder_of(context, fitting) for fitting in fit_stage.fittings(context))
+    for part in itertools.chain(networks, fitted):
         for split in ("validation", "test"):
             segments = folder.load_predictions(train_stage.predictions_path(part.path, split))
             yield segments

@@ -34,7 +34,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
         train.keep_freed_memory()
         for trainings in context.together():
             train_stage.run(context, trainings)
-        for fitting in context.fittings():
+        for fitting in fit_stage.fittings(context):
             fit_stage.run(context, fitting)
         for name in exporting:
             export_stage.run(context, name)
@@ -48,7 +48,10 @@ def _prepare(context: Context) -> None:
     context.check_classes()
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
-    made = map(context.trained, context.trainings()), map(context.fitted, context.fittings())
+    made = (
+        map(context.trained, context.trainings()),
+        (fit_stage.folder_of(context, one) for one in fit_stage.fittings(context)),
+    )
     for part in itertools.chain(*made, exports.parts(context)):
         part.check()
         part.verify()

@@ -30,8 +30,12 @@ def embeddings(
     network: Network, variables: Variables, inputs: Array | np.ndarray | WindowFeatures
 ) -> Float[np.ndarray, "n dims"]:
     """What the network makes of many examples before its last layer, in chunks; host array out."""
-    embed = jax.jit(lambda variables, inputs: network.apply(variables, inputs)[0].embedding)
-    return _in_chunks(functools.partial(embed, variables), inputs)
+    return _in_chunks(functools.partial(_embed, network, variables), inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(network: Network, variables: Variables, inputs: Array) -> Array:
+    return network.apply(variables, inputs)[0].embedding
 
 
 def _in_chunks(

@@ -32,6 +32,13 @@ def test_near_copies_count_where_they_have_been_looked_for(tmp_path):
     assert known(tmp_path, kept=True)["of_trained_twin"] == 2
 
 
+def test_what_is_learnt_from_in_pre_training_is_known_too(tmp_path):
+    recordings = tuple(recording(name, group) for name, group in (("a", "1"), ("b", "1"), ("c", "2")))
+    split = Split(np.array([2]), np.array([], int), np.array([1]), pretrain=np.array([0]))
+    counts = evidence.known(recordings, np.array([0, 1, 2]), split, tmp_path)
+    assert (counts["of_trained_recording"], counts["of_trained_group"]) == (0, 1)
+
+
 def test_the_register_counts_the_official_distributions():
     counts = register.recordings("physionet2016")
     assert (sum(counts.values()), counts["training-e"]) == (3240, 2141)
