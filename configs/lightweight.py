@@ -35,7 +35,7 @@ from hsjax.types import UserError
 _COMMAND = "python -m hsjax.launch --config=configs/lightweight.py"
 _MODELS = {"mobilenetv3": "mobilenetv3-small", "squeezenet": "squeezenet", "efficientnetv2": "efficientnetv2-s"}
 # Of stochastic depth, which wants more steps than a short training has.
-_OPTIONS = {"efficientnetv2": {"drop": 0.0}}
+_OPTIONS = {"mobilenetv3": {"momentum": 0.9}, "efficientnetv2": {"drop": 0.0}}
 # The paper names these and gives no constant. Frames of an eighth of a second, as heart sounds want them.
 _FRAMES = {"n_fft": 128, "hop_length": 32}
 _AUGMENT = {
@@ -105,7 +105,7 @@ def _network(name: str, epochs: int, changes: dict) -> base_config.ConfigDict:
             "learning_rate": _RATES.get(name, _RATE),
             "weight_decay": 1e-4,
             "schedule": "cosine",
-            "warmup_fraction": 0.0,
+            "warmup_fraction": 0.1,
         },
         constants={"mixup": _MIXUP},
         epochs=epochs,

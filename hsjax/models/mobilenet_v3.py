@@ -92,12 +92,12 @@ class Variant(enum.Enum):
     KERAS = "keras"
     TORCHVISION = "torchvision"
 
-    def layer(self, execution: Execution) -> Layer:
-        """What makes the network's convolutions."""
+    def layer(self, execution: Execution, momentum: float = 0.0) -> Layer:
+        """What makes the network's convolutions; `momentum` as of `MobileNetV3`."""
         if self is Variant.KERAS:
-            padding, norm = Padding.SAME, BatchNorm(0.999, 1e-3, unbiased=False, parent=None)
+            padding, norm = Padding.SAME, BatchNorm(momentum or 0.999, 1e-3, unbiased=False, parent=None)
         else:
-            padding, norm = Padding.SYMMETRIC, BatchNorm(0.99, 1e-3, unbiased=True, parent=None)
+            padding, norm = Padding.SYMMETRIC, BatchNorm(momentum or 0.99, 1e-3, unbiased=True, parent=None)
         return functools.partial(ConvNorm, padding=padding, norm=norm, execution=execution)
 
 
@@ -112,6 +112,8 @@ class MobileNetV3(nn.Module):
       channels: of the inputs that the stem is for; features of one channel stand for as many equal ones.
       variant: see there.
       dropout: before the last linear layer.
+      momentum: part of the running statistics that a step keeps; 0: the variant's, under which what random weights
+        begin with fades so slowly that through some forty norms the network says nothing for hundreds of steps.
       width: factor on all channels, as torchvision's `width_mult` (Keras's `alpha` leaves the stem as it is).
       blocks: what is between stem and head.
       hidden: width of the first of the two linear layers: 1024 in the small network, 1280 in the large one.
@@ -122,6 +124,7 @@ class MobileNetV3(nn.Module):
     channels: int = 3
     variant: Variant = Variant.TORCHVISION
     dropout: float = 0.2
+    momentum: float = 0.0
     width: float = 1.0
     blocks: tuple[Block, ...] = SMALL
     hidden: int = 1024
@@ -130,7 +133,7 @@ class MobileNetV3(nn.Module):
     @nn.compact
     def __call__(self, features: Float[Array, "batch coeffs frames *channels"], phase: Phase = EVALUATION) -> Outputs:
         """Logits; embedding is the hidden units; taps are the maps after stem, blocks and head."""
-        layer = self.variant.layer(self.execution)
+        layer = self.variant.layer(self.execution, self.momentum)
         x = layer(
             make_divisible(16 * self.width), (3, 3), (2, 2), function=hard_swish, channels=self.channels, name="stem"
         )(as_maps(features), phase)
