@@ -272,7 +272,8 @@ def export_stage(**changes: Any) -> ConfigDict:
             "kind": StageKind.EXPORT.value,
             "models": (),  # train stages to export
             # forms of each, from features and from samples: tflite-float32, tflite-float16, tflite-dynamic,
-            # tflite-int8, tflite-int16, onnx-float32, onnx-float16, onnx-int8-static, onnx-int8-dynamic
+            # tflite-int8, tflite-int16, onnx-float32, onnx-float16, onnx-int8-static, onnx-int8-dynamic,
+            # onnx-int8-dynamic-all (convolutions, too), onnx-int8-weights (computed in float32)
             "variants": ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8-static"),
             "protocol": "grouped",  # which of the trained ones is deployed
             "seed": 0,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Array, Float
 
-from hsjax.export import joined, onnx, onnx_forms, tflite
+from hsjax.export import joined, onnx, onnx_forms, onnx_integers, tflite
 from hsjax.runtime import Description, Input, Variant, files, sidecar
 
 FRONT_END = "front-end-float32-samples.tflite"
@@ -84,6 +84,8 @@ def _onnx_forms(float32: bytes, calibration: Float[np.ndarray, "n ..."]) -> dict
         Variant.ONNX_FLOAT16: lambda: onnx_forms.float16(float32),
         Variant.ONNX_INT8_STATIC: lambda: onnx_forms.int8_static(float32, calibration),
         Variant.ONNX_INT8_DYNAMIC: lambda: onnx_forms.int8_dynamic(float32),
+        Variant.ONNX_INT8_DYNAMIC_ALL: lambda: onnx_integers.int8_dynamic(float32),
+        Variant.ONNX_INT8_WEIGHTS: lambda: onnx_integers.int8_weights(float32),
     }
 
 

@@ -30,7 +30,9 @@ OUTPUT = "logits"
 class Variant(enum.StrEnum):
     """How a network was exported, as in the column `variant` of results: runtime and numbers.
 
-    float16: weights in half precision, computed in float32. dynamic: weights of 8 bits, activations float32. int8 and
+    float16: weights in half precision, computed in float32. dynamic and int8-dynamic: weights of products of 8 bits (in
+    TFLite of convolutions, too), activations float32 between them. int8-dynamic-all: likewise, convolutions included.
+    int8-weights: weights of 8 bits, computed in float32. int8 and
     int8-static: weights and activations of 8 bits. int16: weights of 8 bits, activations of 16. Where a file takes
     samples, what makes features of them is float32 in all of these.
     """
@@ -44,6 +46,8 @@ class Variant(enum.StrEnum):
     ONNX_FLOAT16 = "onnx-float16"
     ONNX_INT8_STATIC = "onnx-int8-static"
     ONNX_INT8_DYNAMIC = "onnx-int8-dynamic"
+    ONNX_INT8_DYNAMIC_ALL = "onnx-int8-dynamic-all"
+    ONNX_INT8_WEIGHTS = "onnx-int8-weights"
 
     @property
     def runtime(self) -> str:

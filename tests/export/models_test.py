@@ -60,6 +60,8 @@ def test_the_network_needs_no_operator_but_its_own(exported, name):
         ("onnx-float16", np.float32, 92_000),
         # The second convolution, 4,608 weights, stays float32.
         ("onnx-int8-dynamic", np.float32, 64_000),
+        ("onnx-int8-dynamic-all", np.float32, 54_000),
+        ("onnx-int8-weights", np.float32, 48_000),
     ],
 )
 def test_files_from_features_are_as_small_as_their_numbers(exported, form, dtype, most):

@@ -3,7 +3,7 @@
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hsjax.export import onnx
@@ -85,9 +85,22 @@ def _scales_of_onnx(path: pathlib.Path) -> Iterator[tuple[str, int, int]]:
     sizes = {constant.name: tuple(constant.dims) for constant in graph.initializer}
     made = {output: node for node in graph.node for output in node.output}
     for node in graph.node:
-        if node.op_type == "ConvInteger":  # has no more than one
-            yield f"{node.op_type} {node.output[0]}", sizes[node.input[1]][0], 1
-        dequantised = made.get(node.input[1]) if node.op_type == "Conv" else None
-        if dequantised is not None and dequantised.op_type == "DequantizeLinear":
-            weights, scale = dequantised.input[:2]
-            yield f"{node.op_type} {node.output[0]}", sizes[weights][0], math.prod(sizes.get(scale, (0,)))
+        name = f"{node.op_type} {node.output[0]}"
+        if node.op_type == "ConvInteger":  # has one itself; more are multiplied to what it puts out
+            yield name, sizes[node.input[1]][0], _scales_behind(graph, node.output[0], sizes, made)
+        weights = made.get(node.input[1]) if node.op_type == "Conv" else None
+        if weights is not None and weights.op_type == "DequantizeLinear":
+            integers, scale = weights.input[:2]
+            yield name, sizes[integers][0], math.prod(sizes.get(scale, (0,)))
+        elif weights is not None and weights.op_type == "Mul":  # of what is real by a Cast
+            cast = made.get(weights.input[0])
+            if cast is not None and cast.op_type == "Cast":
+                yield name, sizes[cast.input[0]][0], math.prod(sizes.get(weights.input[1], (0,)))
+
+
+def _scales_behind(graph: Any, output: str, sizes: Mapping[str, tuple[int, ...]], made: Mapping[str, Any]) -> int:
+    """How many numbers sums of integers are multiplied by, once they are real: one, or one for each channel."""
+    real = {node.output[0] for node in graph.node if node.op_type == "Cast" and output in node.input}
+    factors = [node.input[1] for node in graph.node if node.op_type == "Mul" and node.input[0] in real]
+    of = [name for factor in factors if factor in made for name in made[factor].input]
+    return max((math.prod(sizes[name]) for name in of if name in sizes), default=1)

@@ -15,6 +15,9 @@ from hsjax.types import UserError
 
 _BATCHES = (1, 8, 16)
 
+_DYNAMIC = (Variant.ONNX_INT8_DYNAMIC, Variant.ONNX_INT8_DYNAMIC_ALL)
+"""Files whose ranges of activations are those of each batch."""
+
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What comes of reading a graph that is well formed and contradicts itself."""
 
@@ -53,7 +56,7 @@ def inspect(
             checks.append(taken_in.check(path, session, inputs))
         if path.suffix == ".onnx":
             most = parity.MAX_BATCH_DEVIATION
-            if variant is Variant.ONNX_INT8_DYNAMIC:  # whose ranges are those of the batch
+            if variant in _DYNAMIC:
                 most = parity.MAX_DYNAMIC_BATCH_DEVIATION
             checks.append(_batches(path, session, inputs, most))
         if exact or half:

@@ -18,6 +18,8 @@ EXPECTED = {
     Variant.ONNX_FLOAT16: [BUILTIN, "onnx.checker problems", BATCHES, "deviation"],
     Variant.ONNX_INT8_STATIC: [BUILTIN, "onnx.checker problems", SCALES, TAKEN_IN, BATCHES],
     Variant.ONNX_INT8_DYNAMIC: [BUILTIN, "onnx.checker problems", SCALES, BATCHES],
+    Variant.ONNX_INT8_DYNAMIC_ALL: [BUILTIN, "onnx.checker problems", SCALES, BATCHES],
+    Variant.ONNX_INT8_WEIGHTS: [BUILTIN, "onnx.checker problems", SCALES, BATCHES],
 }
 
 
