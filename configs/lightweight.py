@@ -49,6 +49,7 @@ _MIXUP = 0.2
 # The paper's, at which random weights of SqueezeNet die.
 _RATE = 1e-3
 _RATES = {"squeezenet": 3e-4}
+_WARMUP = {"efficientnetv2": 0.0}
 
 
 def get_config(variant: str = ""):
@@ -64,7 +65,7 @@ def get_config(variant: str = ""):
     paper = config.split.paper
     paper.unit, paper.stratified, paper.test, paper.validation = "recording", True, 0.1, 2 / 9
     config.data.name = "yaseen2018"
-    networks, epochs, changes = ("mobilenetv3", "squeezenet"), 30, {"augment": _AUGMENT}
+    networks, epochs, changes = ("mobilenetv3", "squeezenet"), 20, {"augment": _AUGMENT}
     if variant == "":
         config.data.name = "synthetic"
         config.data.synthetic.task = "condition"
@@ -87,7 +88,7 @@ def get_config(variant: str = ""):
         config.stages.efficientnetv2.epochs = 8
     config.stages.export = base_config.export_stage(
         models=networks,
-        variants=("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-dynamic"),
+        variants=("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8-dynamic-all", "onnx-int8-weights"),
         protocol="paper",
         batches=(1, 8, 16) if variant else (1,),
     )
@@ -105,7 +106,7 @@ def _network(name: str, epochs: int, changes: dict) -> base_config.ConfigDict:
             "learning_rate": _RATES.get(name, _RATE),
             "weight_decay": 1e-4,
             "schedule": "cosine",
-            "warmup_fraction": 0.1,
+            "warmup_fraction": _WARMUP.get(name, 0.1),
         },
         constants={"mixup": _MIXUP},
         epochs=epochs,
