@@ -46,6 +46,11 @@ def amount(value: int | float) -> Markup:
     return element("data", written, value=text(value))
 
 
+def mebibytes(count: float) -> Markup:
+    """A size, two decimals."""
+    return element("data", f"{count / 2**20:.2f}", value=text(count))
+
+
 def rate(row: ResultRow | None, spread: ResultRow | None = None) -> Content:
     """A rate with its interval below it, or with its standard deviation over seeds."""
     if row is None:

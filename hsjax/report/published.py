@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hsjax.report import html, wording
-from hsjax.report.cells import NONE, amount, caption, rate, rates, size, stage
+from hsjax.report.cells import NONE, amount, caption, mebibytes, rate, rates, size, stage
 from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import MODEL, Run
 from hsjax.types import ResultRow
@@ -148,7 +148,12 @@ def _further(rows: list[ResultRow]) -> Markup:
 
 
 def _published(row: ResultRow) -> Content:
-    return amount(row.value) if row.unit == MODEL else rate(row)
+    return _cost(row, row.value) if row.unit == MODEL else rate(row)
+
+
+def _cost(theirs: ResultRow, value: float) -> Content:
+    """A figure of a model itself; sizes of files, which papers give so, in MiB."""
+    return mebibytes(value) if theirs.metric.startswith(wording.SIZE_OF_FILE) else amount(value)
 
 
 def _found(run: Run, theirs: ResultRow, protocol: str) -> ResultRow | None:
@@ -181,7 +186,7 @@ def _ours(run: Run, theirs: ResultRow, protocol: str, comparable: bool) -> Conte
         return NONE
     file = run.leading(protocol, theirs.stage)
     if theirs.unit == MODEL:
-        cell: Content = amount(ours.value)
+        cell: Content = _cost(theirs, ours.value)
     elif theirs.split == "validation" or theirs.label or file is None:
         cell = rate(ours)
     else:

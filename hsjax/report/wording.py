@@ -92,7 +92,8 @@ def decided(positive: str | None) -> str:
 
 
 # Of exported files, as a published figure names them: `bytes:onnx-float32`.
-_OF_FILES = {"bytes": "bytes", "median_microseconds": "median time, µs"}
+_OF_FILES = {"bytes": "MiB", "median_microseconds": "median time, µs"}
+SIZE_OF_FILE = "bytes:"
 
 
 def metric(name: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from hsjax import bench, models
 from hsjax.bench import macs
-from hsjax.export import onnx, onnx_forms, tflite
+from hsjax.export import onnx, onnx_forms, onnx_integers, tflite
 from hsjax.runtime.operations import Operation, operations
 from hsjax.types import UserError
 from tests.models import family
@@ -57,6 +57,8 @@ def test_the_layers_of_songs_student_by_hand_in_every_form(tmp_path):
         "float32.onnx": exported,
         "static.onnx": onnx_forms.int8_static(exported, calibration),
         "dynamic.onnx": onnx_forms.int8_dynamic(exported),
+        "dynamic-all.onnx": onnx_integers.int8_dynamic(exported),
+        "weights.onnx": onnx_integers.int8_weights(exported),
     }
     # Maps of 13 x 101 and 6 x 50, kernels of 3 x 3, 1 to 16 to 32 channels; 3 x 25 x 32 to 16 to 2.
     expected = [13 * 101 * 9 * 1 * 16, 6 * 50 * 9 * 16 * 32, 2400 * 16, 16 * 2]

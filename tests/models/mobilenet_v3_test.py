@@ -1,9 +1,12 @@
 import functools
 
 import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from hsjax.models.layers import Execution, Form, Padding, hard_swish
+from hsjax.models.layers import Execution, Form, Padding, Phase, hard_swish
 from hsjax.models.mobilenet_v3 import Block, MobileNetV3, Variant, mobilenet_v3_large, mobilenet_v3_small
 from hsjax.models.pretrained.names import mobilenet_v3 as names
 from tests.models import image_network, keras_oracle
@@ -98,6 +101,19 @@ def test_torchvision_s_details():
     norm = options["norm"]
     # As it sets them; its momentum of .01 is what a step takes.
     assert (options["padding"], norm.momentum, norm.epsilon, norm.unbiased) == (Padding.SYMMETRIC, 0.99, 1e-3, True)
+
+
+def test_running_statistics_keep_what_is_asked_for():
+    """A first step takes a half of the batch's mean instead of the variant's hundredth."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 32, 32)).astype(np.float32))
+    variables = TINY().init(jax.random.key(0), x)
+
+    def mean(module):
+        how = {"mutable": ["batch_stats"], "rngs": {"dropout": jax.random.key(1)}}
+        _, changed = module.apply(variables, x, Phase(train=True), **how)
+        return changed["batch_stats"]["stem"]["norm"]["mean"]
+
+    np.testing.assert_allclose(mean(TINY(momentum=0.5)), 50 * mean(TINY()), rtol=1e-4)
 
 
 class TinyTest(chex.TestCase):

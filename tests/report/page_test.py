@@ -10,7 +10,7 @@ import pytest
 
 from hsjax import evaluate
 from hsjax.evaluate import Decided
-from hsjax.report import page, tables
+from hsjax.report import cells, page, tables, wording
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
 
 PUBLISHED = pathlib.Path(__file__).parents[2] / "configs" / "published.csv"
@@ -359,6 +359,14 @@ def test_missing_files_are_named(tmp_path):
     (tmp_path / "report" / tables.CURVES).unlink()
     with pytest.raises(UserError, match=re.escape("curves.csv is missing")):
         page.build(tmp_path, None)
+
+
+def test_sizes_of_files_are_in_mebibytes():
+    """Mahapatra's 1.62 of MobileNetV3-Small."""
+    rows = tables.read_results(PUBLISHED)
+    (row,) = (row for row in rows if (row.stage, row.metric) == ("mobilenetv3", "bytes:onnx-int8-dynamic-all"))
+    assert wording.metric(row.metric) == "MiB, onnx-int8-dynamic-all"
+    assert ">1.62<" in cells.mebibytes(row.value)
 
 
 def test_published_table_is_that_of_the_paper():

@@ -112,7 +112,10 @@ def operators(content):
     return schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0].operators
 
 
-@pytest.mark.parametrize("variant", [Variant.ONNX_INT8_STATIC, Variant.ONNX_FLOAT16, Variant.ONNX_INT8_DYNAMIC])
+@pytest.mark.parametrize(
+    "variant",
+    [Variant.ONNX_INT8_STATIC, Variant.ONNX_FLOAT16, Variant.ONNX_INT8_DYNAMIC, Variant.ONNX_INT8_WEIGHTS],
+)
 def test_the_broken_layer_of_an_onnx_file_is_found(exported, tmp_path, variant):
     name = models.file_name(variant, Input.FEATURES)
     model = onnx.load(exported.paths[name])
@@ -132,6 +135,18 @@ def test_the_broken_layer_of_an_onnx_file_is_found(exported, tmp_path, variant):
     assert not check.passed
     kind = "Conv Relu_5" if variant is Variant.ONNX_INT8_STATIC else "Conv Conv_4"
     assert check.detail.startswith(kind), check.detail
+
+
+def test_the_broken_layer_of_convolutions_in_integers_is_found(exported, tmp_path):
+    name = models.file_name(Variant.ONNX_INT8_DYNAMIC_ALL, Input.FEATURES)
+    model = onnx.load(exported.paths[name])
+    (scale,) = (constant for constant in model.graph.initializer if constant.name == "Conv_4_scale")
+    scale.CopyFrom(onnx.numpy_helper.from_array(4 * onnx.numpy_helper.to_array(scale), scale.name))
+    path = tmp_path / name
+    path.write_bytes(model.SerializeToString())
+    check = located(exported, path, Variant.ONNX_INT8_DYNAMIC_ALL, Input.FEATURES)
+    assert not check.passed
+    assert check.detail.startswith("Add Conv_4"), check.detail
 
 
 @pytest.mark.parametrize("wrong", ["conv1", "conv2", "hidden", "logits"])
