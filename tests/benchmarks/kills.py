@@ -10,6 +10,13 @@ variables. What the next start needs of it must be refused or passed over by nam
 refusal's advice (delete that folder) is taken. Exit code 1 on any difference, crash or silence.
 
 With 100 kills and 30 damages about 25 minutes on two cores that do nothing else.
+
+    python tests/benchmarks/kills.py --papers kd lightweight --count=3
+
+kills the papers' experiments instead (`papers_shortened.py`), on the recordings below HSJAX_DATA: a row each, one chain
+of so many kills. Examples are prepared in the run's own folder, so that this is interrupted, too. XLA compiles without
+optimisation, and what it has compiled is kept beside the run: else a chain would do little but compile. With --folder
+the undisturbed run is made once.
 """
 
 import argparse
@@ -33,6 +40,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
 
+from tests.benchmarks import papers_shortened
 from tests.benchmarks.damage import Expected, damage, parts
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -60,7 +68,7 @@ def get_config():
     config.pipeline = {pipeline}
     return config
 """
-PHASES = ("importing", "preparing", "training", "checkpoint", "finishing", "reporting")
+PHASES = ("importing", "preparing", "training", "checkpoint", "finishing", "exporting", "reporting")
 COLUMNS = ("mode", "kills", "chains", "identical", "damages", "refused", "fell_back", *PHASES, "seconds")
 # Of a folder of checkpoints: what only stands there while one is written.
 _UNFINISHED = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*|\.sha256\.partial)?")
@@ -76,20 +84,24 @@ class Experiment:
     """One configuration, and what the run that nobody disturbed made of it.
 
     Attributes:
-      config: file.
+      config: file, with its variant.
+      environment: variables of its processes.
       reference: by name, what every other run must make too.
       parts: number of finished stages.
+      exports: number of exported networks.
       seconds: of processor time that it took.
     """
 
-    config: pathlib.Path
+    config: str
+    environment: Mapping[str, str]
     reference: dict[str, bytes]
     parts: int
+    exports: int
     seconds: float
 
     def start(self, workdir: pathlib.Path) -> subprocess.Popen:
         """A process of the run in `workdir`; what it says goes to `output.txt` beside it."""
-        return _start(self.config, workdir)
+        return _start(self.config, self.environment, workdir)
 
 
 def prepare(folder: pathlib.Path, stages: Mapping[str, str] = STAGES) -> Experiment:
@@ -97,21 +109,63 @@ def prepare(folder: pathlib.Path, stages: Mapping[str, str] = STAGES) -> Experim
     config = folder / "kills_config.py"
     listed = ", ".join(f'"{name}": {made}' for name, made in stages.items())
     config.write_text(_CONFIG.format(stages=listed, pipeline=tuple(stages)))
-    process = _start(config, folder / "reference")
+    return undisturbed(folder, str(config), os.environ)
+
+
+def prepare_paper(folder: pathlib.Path, paper: str) -> Experiment:
+    """Link few recordings of the paper's data below HSJAX_DATA and run its shortened experiment undisturbed, twice.
+
+    The first run compiles; the second says how long one takes that need not, and must make the same.
+    """
+    from tests import hurry
+
+    if not (folder / "data").exists():
+        papers_shortened.thinned(pathlib.Path(os.environ["HSJAX_DATA"]), folder / "data", paper)
+    environment = {name: value for name, value in os.environ.items() if name != "HSJAX_CACHE"}
+    environment |= {
+        "HSJAX_DATA": str(folder / "data"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_FLAGS": hurry.FLAGS,
+    }
+    config = f"{_ROOT / 'tests/benchmarks/papers_shortened.py'}:{paper}"
+    first, second = (undisturbed(folder / name, config, environment) for name in ("first", "second"))
+    _require_same(first.reference, second.reference)
+    return second
+
+
+def undisturbed(folder: pathlib.Path, config: str, environment: Mapping[str, str]) -> Experiment:
+    """Run a config and keep what it made; a run that is there is not made again."""
+    folder.mkdir(exist_ok=True)
+    took = folder / "processor_seconds.txt"
+    if not took.exists():
+        shutil.rmtree(folder / "reference", ignore_errors=True)
+        took.write_text(str(_run_undisturbed(folder / "reference", config, environment)))
+    workdir = folder / "reference"
+    done = (_finished(workdir / below) for below in ("stages", "exports"))
+    return Experiment(config, environment, result(workdir), *done, float(took.read_text()))
+
+
+def _run_undisturbed(workdir: pathlib.Path, config: str, environment: Mapping[str, str]) -> float:
+    """The processor time that it took, in seconds."""
+    process = _start(config, environment, workdir)
     seconds = 0.0
     while process.poll() is None:
         seconds = max(seconds, _processor_seconds(process))
         time.sleep(0.05)
     if process.returncode:
-        raise SurvivalError(f"the undisturbed run failed:\n{output(folder / 'reference')}")
-    done = len(list((folder / "reference" / "stages").rglob("done.json")))
-    return Experiment(config, result(folder / "reference"), done, seconds)
+        raise SurvivalError(f"the undisturbed run failed:\n{output(workdir)}")
+    return seconds
 
 
-def _start(config: pathlib.Path, workdir: pathlib.Path) -> subprocess.Popen:
+def _finished(folder: pathlib.Path) -> int:
+    return len(list(folder.rglob("done.json")))
+
+
+def _start(config: str, environment: Mapping[str, str], workdir: pathlib.Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "hsjax.launch", f"--config={config}", f"--workdir={workdir}"]
     with _log(workdir).open("w") as log:
-        return subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _log(workdir: pathlib.Path) -> pathlib.Path:
@@ -141,6 +195,10 @@ def result(workdir: pathlib.Path) -> dict[str, bytes]:
         elif path.name == "metrics.jsonl":
             rows = map(json.loads, path.read_text().splitlines())
             found[name] = json.dumps([{key: row[key] for key in row if key != "seconds"} for row in rows]).encode()
+    for path in sorted((workdir / "exports").rglob("*")):
+        # Not the profile, which is of times, nor what is sealed with it.
+        if path.is_file() and path.name not in ("profile.json", "done.json"):
+            found[str(path.relative_to(workdir))] = path.read_bytes()
     for path in sorted((workdir / "report").glob("*.csv")):
         rows = csv.DictReader(io.StringIO(path.read_text()))
         found[path.name] = repr([row for row in rows if row.get("volatile", "0") == "0"]).encode()
@@ -161,14 +219,14 @@ def _being_written(workdir: pathlib.Path, since: float) -> bool:
     return False
 
 
-def phase(workdir: pathlib.Path, since: float, expected_parts: int) -> str:
+def phase(workdir: pathlib.Path, since: float, experiment: Experiment) -> str:
     """What a process begun at `since` was doing when it was killed."""
     config = workdir / "config.json"
     if not config.exists() or config.stat().st_mtime < since:
         return "importing"
     states = dict(parts(workdir))
-    if sum(states.values()) == expected_parts:
-        return "reporting"
+    if sum(states.values()) == experiment.parts:
+        return "reporting" if _finished(workdir / "exports") == experiment.exports else "exporting"
     if _being_written(workdir, since):
         return "checkpoint"
     new = [path for path in (workdir / "stages").rglob("*") if path.stat().st_mtime >= since]
@@ -210,7 +268,7 @@ def chain(
             awaited = None
         if killed:
             counts["kills"] += 1
-            counts[phase(workdir, since, experiment.parts)] += 1
+            counts[phase(workdir, since, experiment)] += 1
             if damaging and awaited is None and (told := damage(rng, workdir)):
                 counts["damages"] += 1
                 awaited = told if isinstance(told, Expected) else None
@@ -223,11 +281,13 @@ def chain(
             shutil.rmtree(refusal[1])
     if awaited:
         raise SurvivalError(f"nothing was said of a damaged file; there should have been: {awaited.pattern}")
-    got = result(workdir)
-    if differing := sorted(key for key in experiment.reference.keys() | got.keys()
-                           if experiment.reference.get(key) != got.get(key)):  # fmt: skip
-        raise SurvivalError(f"differs from the undisturbed run: {', '.join(differing[:5])}")
+    _require_same(experiment.reference, result(workdir))
     return counts
+
+
+def _require_same(reference: Mapping[str, bytes], got: Mapping[str, bytes]) -> None:
+    if differing := sorted(key for key in reference.keys() | got.keys() if reference.get(key) != got.get(key)):
+        raise SurvivalError(f"differs from the undisturbed run: {', '.join(differing[:5])}")
 
 
 def _spent(counts: collections.Counter[str], damaging: bool) -> int:
@@ -243,7 +303,7 @@ def _kill(process: subprocess.Popen, experiment: Experiment, workdir: pathlib.Pa
     while _processor_seconds(process) < moment or (aimed and not _being_written(workdir, since)):
         if process.poll() is not None:
             return False
-        time.sleep(0.005)
+        time.sleep(0.005 if aimed else 0.02)
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 
@@ -259,7 +319,7 @@ def _processor_seconds(process: subprocess.Popen) -> float:
 
 
 def survive(
-    experiment: Experiment, folder: pathlib.Path, count: int, seed: int, damaging: bool = False
+    experiment: Experiment, folder: pathlib.Path, count: int, seed: int, damaging: bool = False, mode: str = ""
 ) -> dict[str, str | int]:
     """Chains until `count` kills are spent, or damage was told of so many times: one row of the table.
 
@@ -268,10 +328,11 @@ def survive(
     """
     rng = np.random.default_rng(seed)
     counts: collections.Counter[str] = collections.Counter()
-    mode = "damage" if damaging else "kills"
+    mode = mode or ("damage" if damaging else "kills")
     began = time.monotonic()
     while (spent := _spent(counts, damaging)) < count:
         workdir = folder / f"{mode}-{counts['chains']}"
+        shutil.rmtree(workdir, ignore_errors=True)
         counts += chain(experiment, workdir, rng, count - spent, damaging)
         counts["chains"] += 1
         shutil.rmtree(workdir)  # one that failed stays to be looked at
@@ -282,23 +343,33 @@ def survive(
 
 
 def main() -> None:
-    """Both rows; exit code 1 and the reason where a run did not survive."""
+    """All rows; exit code 1 and the reason where a run did not survive."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=100, help="kills without damage")
     parser.add_argument("--damages", type=int, default=30, help="damaged files that a run must tell of")
+    parser.add_argument("--papers", nargs="+", default=[], choices=papers_shortened.CONFIGS, help="their runs instead")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="where to work; undisturbed runs that are there are not made again")
     options = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="kills-"))
+    folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="kills-"))
     table = csv.DictWriter(sys.stdout, COLUMNS)
     table.writeheader()
     try:
-        experiment = prepare(folder)
-        for count, damaging in ((options.count, False), (options.damages, True)):
-            table.writerow(survive(experiment, folder, count, options.seed, damaging))
-            sys.stdout.flush()
+        if options.papers:
+            for paper in options.papers:
+                (folder / paper).mkdir(parents=True, exist_ok=True)
+                experiment = prepare_paper(folder / paper, paper)
+                table.writerow(survive(experiment, folder / paper, options.count, options.seed, mode=paper))
+                sys.stdout.flush()
+        else:
+            experiment = prepare(folder)
+            for count, damaging in ((options.count, False), (options.damages, True)):
+                table.writerow(survive(experiment, folder, count, options.seed, damaging))
+                sys.stdout.flush()
     except SurvivalError as failure:
         sys.exit(f"{failure}\n(what is left of the run lies in {folder})")
-    shutil.rmtree(folder)
+    if not options.folder:
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
