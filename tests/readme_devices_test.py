@@ -1,11 +1,11 @@
-"""What the README says of compressed networks and of devices is what the committed tables say."""
+"""What is said of compressed networks and of devices beside their code is what the committed tables say."""
 
 import csv
 import math
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+COMPRESS, PREDICT = ((ROOT / "hsjax" / room / "README.md").read_text() for room in ("compress", "predict"))
 RESULTS = ROOT / "configs" / "results"
 
 PEER = "scipy + librosa + onnxruntime"
@@ -55,7 +55,7 @@ def compressed() -> str:
 
 
 def test_the_table_of_compressed_students_is_that_of_the_committed_run():
-    assert compressed() in README
+    assert compressed() in COMPRESS
 
 
 def test_what_is_said_of_files_and_emulation_is_so():
@@ -63,7 +63,7 @@ def test_what_is_said_of_files_and_emulation_is_so():
     agreements = [row for row in found if row["metric"] == "emulation-agreement" and row["variant"] == "tflite-int8"]
     (n,) = {row["n"] for row in agreements}
     least = min(float(row["value"]) for row in agreements)
-    text = " ".join(README.split())
+    text = " ".join(COMPRESS.split())
     assert f"of {int(n):,} test windows at least {int(10_000 * least) / 100} %" in text
     own = [row for row in found if " - " not in row["stage"] and row["variant"] == "tflite-int8"]
     drops = [row for row in own if row["metric"] == "difference:auroc"]
@@ -73,7 +73,7 @@ def test_what_is_said_of_files_and_emulation_is_so():
 
 def test_ratios_beside_the_peer_are_the_measured_ones():
     found = {(row["work"], row["peer"]): row for row in rows("devices-speed.csv") if row["unit"] == "ms of CPU"}
-    text = " ".join(README.split())
+    text = " ".join(PREDICT.split())
     for network in ("song-student", "mobilenetv3-small"):
         alone, together = (
             [found[f"{network}, {seconds} s recording, one core", peer] for seconds in (6, 21, 122)]
@@ -105,15 +105,15 @@ def test_the_table_of_ecg_cells_is_the_committed_one():
         zipped = found.get((stage, "zipped_bytes"))
         size = "-" if zipped is None else f"{float(zipped['value']):,.0f}"
         recall = f"{float(found[stage, 'macro_recall']['value']):.3f}"
-        assert f"| {name} | {value} ({low} to {high}) | {published} | {recall} | {size} |" in README
+        assert f"| {name} | {value} ({low} to {high}) | {published} | {recall} | {size} |" in COMPRESS
 
 
 def test_the_table_of_ecg_networks_is_the_committed_one():
     names = {"mobilenet-qp": "MobileNetV2", "efficientnet-qp": "EfficientNetB0"}
-    text = " ".join(README.split())
+    text = " ".join(COMPRESS.split())
     for row in rows("ecg-compression.csv"):
         accuracies = (row[f"accuracy_{which}"] for which in ("before", "emulated", "file"))
         cells = [f"{float(value):.3f}" for value in accuracies]
         cells += [f"{int(row[name]):,}" for name in ("bytes", "zipped_bytes")]
-        assert f"| {names[row['stage']]}, {row['protocol']} | {' | '.join(cells)} |" in README
+        assert f"| {names[row['stage']]}, {row['protocol']} | {' | '.join(cells)} |" in COMPRESS
         assert f"{int(row['n']):,}" in text

@@ -1,4 +1,4 @@
-"""What the README says is so: its two commands, and its table of results."""
+"""What the README and those of the rooms say is so: the two commands, and tables of results."""
 
 import csv
 import pathlib
@@ -8,9 +8,13 @@ import numpy as np
 
 from hsjax.models import MODELS
 from hsjax.report import readme
+from tests.benchmarks import kills
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+DATA, DSP, MODELS_PAGE, TRAIN = (
+    (ROOT / "hsjax" / room / "README.md").read_text() for room in ("data", "dsp", "models", "train")
+)
 NOTES = (ROOT / "configs" / "results" / "README.md").read_text()
 RESULTS = ROOT / "configs" / "results" / "kd-physionet2016.csv"
 
@@ -97,8 +101,8 @@ def test_the_table_of_protocols_is_that_of_the_committed_run():
         cells = [cell(protocol, fold, "segment", "accuracy@0.5")]
         cells += [cell(protocol, fold, "recording", metric) for metric in ("macc", "auroc")]
         row = found[protocol, fold, "recording", "auroc", ""]
-        assert f"| {protocol} | {' | '.join(cells)} | {int(row['n']):,} of {row['n_groups']} groups |" in README
-    text = " ".join(README.split())
+        assert f"| {protocol} | {' | '.join(cells)} | {int(row['n']):,} of {row['n_groups']} groups |" in DATA
+    text = " ".join(DATA.split())
     left_out = (found["leave-one-subset-out", f"training-{letter}", "recording", "auroc", ""] for letter in "abcdef")
     assert "AUROC is " + ", ".join(f"{float(row['value']):.2f}" for row in left_out) in text
     assert f"with accuracy {cell('', '', 'recording', 'subset_from_audio:accuracy')[:-1]};" in text
@@ -110,7 +114,7 @@ def test_the_table_of_protocols_is_that_of_the_committed_run():
 
 
 def test_the_audit_of_the_readme_is_the_committed_one():
-    text = " ".join(README.split())
+    text = " ".join(DATA.split())
     yaseen, physionet = (rows(RESULTS.parent / f"audit-{name}.csv") for name in ("yaseen2018", "physionet2016"))
 
     def value(audit: list[dict[str, str]], **wanted: str) -> dict[str, str]:
@@ -140,7 +144,7 @@ def test_the_committed_fuzz_has_no_failure():
 
 
 def test_the_differences_over_seeds_are_those_of_the_committed_run():
-    text = " ".join(README.split())
+    text = " ".join(TRAIN.split())
     for unit, metric in (
         ("recording", "auroc"),
         ("recording", "macc"),
@@ -166,6 +170,14 @@ def test_the_two_commands_are_one_line_each():
     assert all("-c constraints.txt" in line for line in install)
 
 
+def test_the_readme_takes_minutes_and_its_links_lead_somewhere():
+    """At 240 words a minute, the table of results aside."""
+    words = readme.replaced(README, "").split()
+    assert len(words) < 5 * 240
+    pages = {place: (ROOT / place).read_text() for place in re.findall(r"\]\((hsjax/[^)]*)\)", README)}
+    assert len(pages) == len(list((ROOT / "hsjax").rglob("README.md")))
+
+
 def test_constraints_name_versions_and_no_address():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[^\s@/]+", line) for line in lines)
@@ -173,10 +185,10 @@ def test_constraints_name_versions_and_no_address():
 
 def test_the_signals_example_runs():
     """As a newcomer pastes it; the names that it leaves behind are what its comments say."""
-    section = README.split("## Signals")[1].split("## The rooms")[0]
+    section = DSP.split("## Segmentation")[0]
     code = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     names: dict = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "hsjax/dsp/README.md", "exec"), names)
     assert names["features"].shape == (13, 1 + len(names["sound"]) // 50)
     assert 40 < float(names["heart"].rhythm.heart_rate) < 120
     assert set(np.unique(names["heart"].states)) == {1, 2, 3, 4}
@@ -202,7 +214,7 @@ def test_the_segmentation_table_is_the_committed_one():
             f"{float(f1('all', tolerance, 'peaks')['value']):.3f}",
         ]
         cells += [f"{float(f1(f'training-{letter}', tolerance, 'springer')['value']):.3f}" for letter in "abcdef"]
-        assert "| " + " | ".join(cells) + " |" in README
+        assert "| " + " | ".join(cells) + " |" in DSP
     assert (overall["onsets"], overall["n"], overall["n_groups"]) == ("31833", "517", "65")
 
 
@@ -212,7 +224,7 @@ def test_the_r_peaks_of_the_readme_are_the_committed_ones():
         for row in rows(RESULTS.parent / "r-peaks-mitdb.csv")
         if (row["detector"], row["part"], row["flutter"]) == ("hsjax", "whole", "excluded")
     }
-    text = " ".join(README.split())
+    text = " ".join(DSP.split())
     assert (found["odd"]["records"], found["odd"]["beats"], found["all"]["records"]) == ("19", "42696", "39")
     for metric in ("sensitivity", "positive_predictivity"):
         value, low, high = (f"{float(found['odd'][metric + end]):.4f}" for end in ("", "_low", "_high"))
@@ -236,7 +248,7 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
             continue
         ratio, low, high = (float(row[key]) for key in ("ratio", "ratio_low", "ratio_high"))
         found[row["work"].split(", batch")[0], row["peer"]] = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-    table = README.split("## Networks")[1].split("## Training")[0]
+    table = MODELS_PAGE
     shown = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert {name for name, *_ in shown} == set(names)
     for name, default, channels_last in shown:
@@ -245,7 +257,7 @@ def test_the_training_speed_of_the_readme_is_the_committed_one():
 
 
 def test_the_speed_of_the_sweep_is_the_committed_one():
-    text = " ".join(README.split())
+    text = " ".join(TRAIN.split())
     found = {row["peer"]: row for row in rows(RESULTS.parent / "sweep-speed.csv") if row["unit"] == "ms"}
     assert found.keys() == {"hsjax, one after another", "torch", "torch, channels last"}
     for row in found.values():
@@ -256,18 +268,17 @@ def test_the_speed_of_the_sweep_is_the_committed_one():
 def test_the_kills_of_the_readme_are_the_committed_ones():
     (row,) = (row for row in rows(RESULTS.parent / "kills.csv") if row["mode"] == "kills")
     assert row["identical"] == row["chains"]
-    text = " ".join(README.split())
+    text = " ".join(TRAIN.split())
     assert (
         f"{row['kills']} kills at random moments made {row['chains']} chains of restarts, all {row['chains']}" in text
     )
-    assert sum(
-        int(row[phase]) for phase in ("importing", "preparing", "training", "checkpoint", "finishing", "reporting")
-    ) == int(row["kills"])
+    assert sum(int(row[phase]) for phase in kills.PHASES) == int(row["kills"])
 
 
 def test_the_readme_counts_the_networks():
     assert len(MODELS) == 22
-    assert "Twenty-two networks by name" in README
+    assert "Twenty-two networks by name" in MODELS_PAGE
+    assert "twenty-two networks by name" in README
 
 
 def test_the_table_of_losses_is_that_of_the_committed_run():
@@ -290,13 +301,13 @@ def test_the_table_of_losses_is_that_of_the_committed_run():
     for stage in stages:
         cells = [over_seeds(stage, metric) for metric in ("auroc", "macc")]
         cells += ["-", "-"] if stage in ("teacher", "student") else [difference(stage, m) for m in ("auroc", "macc")]
-        assert f"| {stage} | {' | '.join(cells)} |" in README
+        assert f"| {stage} | {' | '.join(cells)} |" in TRAIN
     assert len(stages) == 18
 
 
 def test_the_figures_of_the_grid_are_those_of_the_committed_run():
     found = rows(RESULTS.parent / "grid-physionet2016.csv")
-    text = " ".join(README.split())
+    text = " ".join(TRAIN.split())
     for stage in ("grid@temperature=1,alpha=0.3", "student", "grid@temperature=7,alpha=0.1"):
         values = [
             float(row["value"]) for row in found

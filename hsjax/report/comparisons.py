@@ -54,7 +54,7 @@ def significance(run: Run) -> html.Section | None:
         content.append(
             html.paragraph(
                 "The one-tailed z-test is a paper's own, printed to be held against its p and not adjusted. It takes "
-                "segments of one recording for independent, and the two networks for tested on different ones: its p "
+                "segments of one recording for independent, and the two models for tested on different ones: its p "
                 "is far too small."
             )
         )

@@ -1,4 +1,4 @@
-"""The section on what networks get wrong: which recordings, how surely, how long and how noisy they are."""
+"""The section on what models get wrong: which recordings, how surely, how long and how noisy they are."""
 
 from hsjax.evaluate.errors import BY_CONFIDENCE, BY_SNR
 from hsjax.report import html, members
@@ -13,12 +13,12 @@ _OF = {BY_CONFIDENCE: "probability of the decided class", BY_SNR: "signal to noi
 
 
 def section(run: Run) -> html.Section | None:
-    """Errors by sample and in sum, of the networks of the first seed; None for runs that do not list them."""
+    """Errors by sample and in sum, of the models of the first seed; None for runs that do not list them."""
     rates = [row for row in (*run.results, *run.folds) if row.metric in _OF]
     if not rates:
         return None
     words = (
-        "What the networks of the first seed decide wrongly, the surest errors first. The ratio of signal to noise is "
+        "What the models of the first seed decide wrongly, the surest errors first. The ratio of signal to noise is "
         "an estimate from the recording alone: the mean power beyond that of its quietest moments (the tenth part of "
         "all frames of 50 ms), over the latter. All errors of all seeds are in errors.csv."
     )

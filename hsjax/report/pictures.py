@@ -13,7 +13,7 @@ from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import File, Run
 from hsjax.types import Predictions
 
-_NETWORKS = "Networks"
+_MODELS = "Models"
 # As many curves as a picture has colours.
 _MOST_CURVES = len(figures.COLOURS)
 
@@ -22,7 +22,7 @@ def _kind(file: File) -> str:
     """What pictures of a model are shown under."""
     if file.exported:
         return "Exported files"
-    return f"Members of {members.sweep_of(file.stage)}" if file.member else _NETWORKS
+    return f"Members of {members.sweep_of(file.stage)}" if file.member else _MODELS
 
 
 def confusions(run: Run) -> html.Section:
@@ -36,7 +36,7 @@ def confusions(run: Run) -> html.Section:
                 if picture is not None:
                     drawn.setdefault(_kind(file), []).append(picture)
             content.append(element("h3", f"Protocol {protocol}, per {unit}"))
-            content.append(html.folded_gallery(_NETWORKS, drawn.pop(_NETWORKS, [])))
+            content.append(html.folded_gallery(_MODELS, drawn.pop(_MODELS, [])))
             content += [html.details(kind, html.gallery(of_kind)) for kind, of_kind in drawn.items()]
     words = html.paragraph(
         f"Counts, and the part of each true class; {wording.decided(run.positive)}.{_seed_note(run)}"
@@ -56,7 +56,7 @@ def _confusion(run: Run, file: File, unit: str) -> Markup | None:
 
 
 def roc(run: Run) -> html.Section | None:
-    """ROC of one seed: the networks per protocol and unit, and each exported network with its files."""
+    """ROC of one seed: the models per protocol and unit, and each exported network with its files."""
     if run.positive is None:
         return None
     content: list[Content] = []
@@ -68,22 +68,22 @@ def roc(run: Run) -> html.Section | None:
                 if not file.exported:
                     by_kind.setdefault(_kind(file), []).append(file)
             where = f"protocol {protocol}, per {unit}"
-            plain = _rocs(run, f"networks, {where}", by_kind.pop(_NETWORKS, []), unit)
+            plain = _rocs(run, f"models, {where}", by_kind.pop(_MODELS, []), unit)
             for stage in run.stages:
                 of_stage = [file for file in files if file.stage == stage and run.predicted(file, unit) is not None]
                 if len(of_stage) > 1:
                     plain.append(_roc(run, f"{members.short(stage)} and its files, {where}", of_stage, unit, name_of))
             content.append(html.gallery(plain))
-            for kind, networks in by_kind.items():
+            for kind, of_kind in by_kind.items():
                 title = f"{kind}, {where}"
-                content.append(html.details(title, html.gallery(_rocs(run, title, networks, unit))))
+                content.append(html.details(title, html.gallery(_rocs(run, title, of_kind, unit))))
     words = html.paragraph(f"Found positives over false alarms, for every threshold.{_seed_note(run)}")
     return html.Section("roc", "ROC", [words, *content])
 
 
-def _rocs(run: Run, title: str, networks: list[File], unit: str) -> list[Markup]:
-    """Networks by stage, no more to a picture than can be told apart."""
-    parts = [networks[first : first + _MOST_CURVES] for first in range(0, len(networks), _MOST_CURVES)]
+def _rocs(run: Run, title: str, files: list[File], unit: str) -> list[Markup]:
+    """Models by stage, no more to a picture than can be told apart."""
+    parts = [files[first : first + _MOST_CURVES] for first in range(0, len(files), _MOST_CURVES)]
     number = (f" ({place} of {len(parts)})" if len(parts) > 1 else "" for place in range(1, len(parts) + 1))
     return [
         _roc(run, title + of, part, unit, lambda file: members.short(file.stage))

@@ -34,7 +34,7 @@ def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
     results = [row for row in rows if row.split == _TEST or row.unit == MODEL]
     predictions = [one for one in tables.read_predictions(folder / tables.PREDICTIONS) if one.key.split == _TEST]
     if not results or not predictions:
-        raise UserError(f"{folder} has no result of a test part; run the train stages first")
+        raise UserError(f"{folder} has no result of a test part; run its stages first")
     several = {row.protocol for row in results if row.fold == MEAN}
     single = [row for row in results if row.protocol in several and row.fold != MEAN and row.unit != MODEL]
     kept_apart = set(single)

@@ -1,4 +1,4 @@
-"""Sections that show how good the networks are."""
+"""Sections that show how good the models are."""
 
 from hsjax.evaluate.bootstrap import MIN_GROUPS
 from hsjax.report import html, wording
@@ -9,7 +9,7 @@ from hsjax.report.run import File, Run
 
 
 def glance(run: Run) -> html.Section:
-    """The one table to read: how good each network is under each protocol, and what it costs."""
+    """The one table to read: how good each model is under each protocol, and what it costs."""
     metric = run.headline_metric
     name = wording.metric(metric)
     header = ["stage", *(f"{name}, {protocol}" for protocol in run.protocols), "parameters", "multiply-adds"]
@@ -28,7 +28,7 @@ def glance(run: Run) -> html.Section:
 
 
 def everything(run: Run) -> html.Section:
-    """Every metric of every network, per protocol and unit."""
+    """Every metric of every model, per protocol and unit."""
     content: list[Content] = []
     for protocol in run.protocols:
         content.append(element("h3", f"Protocol {protocol}"))

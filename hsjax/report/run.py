@@ -159,7 +159,7 @@ class Run:
 
     @functools.cached_property
     def stages(self) -> list[str]:
-        """Train stages and members of sweeps that have predictions, in the order of the pipeline."""
+        """Stages, and members of sweeps, that have predictions, in the order of the pipeline."""
         return members.expanded(self.config["pipeline"], {one.key.stage for one in self.predictions})
 
     @functools.cached_property

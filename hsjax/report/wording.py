@@ -25,7 +25,7 @@ PROTOCOLS = {
     "these figures are too good.",
     "grouped": "No subject (or, where nobody knows the subjects, no source recording) has windows in more than one "
     "part. These figures tell what to expect of people whom the model has never heard.",
-    "leave-one-subset-out": "Each sub-dataset in turn is the test part of a network that was trained on the others. "
+    "leave-one-subset-out": "Each sub-dataset in turn is the test part of a model that was trained on the others. "
     "These figures tell what to expect of another hospital and another device.",
     "inter-patient": "MIT-BIH's records are divided as de Chazal et al. (2004) divide them: nobody whose beats are "
     "tested was trained on.",
