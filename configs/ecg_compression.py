@@ -78,7 +78,7 @@ def get_config(variant: str = ""):
     if variant:
         config.data.name = "mitdb"
         config.data.mitdb.labels = "birton"
-        nets, epochs = _NETS, {"float": 1, "small": 1}
+        nets, epochs = _NETS, {"float": 1, "efficientnet": 2, "small": 1}
     else:
         config.data.name = "synthetic_ecg"
         nets, epochs = {"dscnn": "dscnn"}, {"float": 4, "small": 2}
@@ -116,7 +116,7 @@ def _network(name: str, model: str, epochs: dict[str, int]) -> dict[str, base_co
     quantised = {"quantise": {"weights": 8}}
     clustered = plain | {"begin": f"{name}-p", "epochs": epochs["small"]}
     return {
-        name: base_config.train_stage(**plain, epochs=epochs["float"]),
+        name: base_config.train_stage(**plain, epochs=epochs.get(name, epochs["float"])),
         f"{name}-qp": base_config.train_stage(**small, **pruned, **quantised, **rate),
         f"{name}-q": base_config.train_stage(**small, **quantised, **rate),
         f"{name}-p": base_config.train_stage(**small, **pruned, **rate),
