@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hsjax.models.layers import kernel_gradient
+from hsjax.models.layers import kernel_gradient, small_maps
 from hsjax.models.layers.execution import Execution, Form
 from hsjax.models.layers.initial import torch_uniform
 from hsjax.models.layers.padding import Padding, Pads, Pair, resolve
@@ -82,14 +82,15 @@ def convolve(
       strides: of the window.
       pads: zeros before and after, in height and width.
       groups: of channels.
-      form: FAST computes one input channel and depthwise convolutions by shifted multiply-adds, and kernel gradients as
-        products of matrices; it has gradients in reverse mode only.
+      form: FAST computes one input channel and depthwise convolutions by shifted multiply-adds, on small maps by one
+        matrix a channel, and kernel gradients as products of matrices; it has gradients in reverse mode only.
     """
     channels = x.shape[-1]
     if form is Form.FAST and channels == 1:
         return one_channel(x, kernel, strides, pads)
     if form is Form.FAST and groups == channels == kernel.shape[-1]:
-        return depthwise(x, kernel, strides, pads)
+        grouped = small_maps.depthwise if small_maps.fits(x, kernel) else depthwise
+        return grouped(x, kernel, strides, pads)
     if form is Form.FAST and groups == 1:
         return kernel_gradient.convolution(x, kernel, strides, pads)
     return jax.lax.conv_general_dilated(

@@ -22,6 +22,11 @@ CASES = {
     "depthwise, uneven": ((9, 12, 3), (2, 5, 1, 3), (2, 3), ((0, 1), (3, 1)), 3),
     "depthwise, valid, a rest": ((10, 8, 2), (3, 3, 1, 2), (3, 2), NONE, 2),
     "depthwise, pads wider than the kernel": ((4, 5, 2), (2, 2, 1, 2), (1, 2), ((3, 2), (2, 3)), 2),
+    "depthwise, small map": ((3, 2, 3), (3, 3, 1, 3), (1, 1), ((1, 1), (1, 1)), 3),
+    "depthwise, small map, strides": ((3, 5, 2), (5, 5, 1, 2), (2, 2), ((2, 2), (2, 2)), 2),
+    "depthwise, small map, uneven": ((2, 4, 2), (2, 5, 1, 2), (2, 1), ((1, 2), (3, 1)), 2),
+    "depthwise, small map, as large as the kernel": ((2, 3, 2), (2, 3, 1, 2), (1, 1), NONE, 2),
+    "depthwise, small map, pads alone are seen": ((1, 2, 2), (2, 2, 1, 2), (2, 1), ((2, 3), (0, 3)), 2),
     "pointwise": ((6, 5, 3), (1, 1, 3, 4), (1, 1), NONE, 1),
     "pointwise, strides": ((12, 11, 3), (1, 1, 3, 4), (2, 2), NONE, 1),
     "pointwise, pads": ((10, 11, 3), (1, 1, 3, 2), (1, 1), ((1, 0), (0, 2)), 1),
@@ -76,14 +81,18 @@ def test_both_forms_are_scipy_s_correlation_in_value_and_gradients(case):
         assert_close(got, wanted(case), 3e-6)
 
 
-@pytest.mark.parametrize("case", ["one channel, uneven", "depthwise, uneven", "general, uneven"])
+@pytest.mark.parametrize(
+    "case", ["one channel, uneven", "depthwise, uneven", "depthwise, small map, uneven", "general, uneven"]
+)
 def test_in_float64_both_forms_are_exact(case):
     with jax.enable_x64(True):
         for got in pulled(case, Form, dtype=np.float64):
             assert_close(got, wanted(case, np.float64), 1e-13)
 
 
-@pytest.mark.parametrize("case", ["one channel", "depthwise", "pointwise", "general, large map"])
+@pytest.mark.parametrize(
+    "case", ["one channel", "depthwise", "depthwise, small map", "pointwise", "general, large map"]
+)
 def test_bfloat16_stays_bfloat16(case):
     (got,) = pulled(case, [Form.FAST], dtype=jnp.bfloat16)
     chex.assert_trees_all_equal_dtypes(*got, jnp.bfloat16(0))
@@ -93,7 +102,7 @@ def test_bfloat16_stays_bfloat16(case):
 class VariantsTest(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True)
     def test_compiled_or_not(self):
-        for case in ("one channel, uneven", "depthwise, pads wider than the kernel"):
+        for case in ("one channel, uneven", "depthwise, pads wider than the kernel", "depthwise, small map, strides"):
             (got,) = pulled(case, [Form.FAST], self.variant)
             assert_close(got, wanted(case), 3e-6)
 
