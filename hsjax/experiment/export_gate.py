@@ -32,14 +32,12 @@ class _Windows(NamedTuple):
       features: that the network sees.
       logits: in float.
       emulated: logits of a network with trained ranges, as its files of integers should have them.
-      taps: what the float network has inside for the first windows.
     """
 
     samples: np.ndarray
     features: np.ndarray
     logits: np.ndarray
     emulated: np.ndarray
-    taps: dict[str, np.ndarray]
 
 
 class _Case(NamedTuple):
@@ -92,8 +90,7 @@ def _windows(context: Context, source: Source, test: np.ndarray) -> _Windows:
     normalised = context.inputs(source.key.protocol, source.key.fold).on_host(test)
     emulated = train.logits(source.network, source.variables, normalised)
     logits = train.logits(*source.in_float, normalised) if source.quantised else emulated
-    taps = source.taps(normalised[: gate.EXAMPLES])
-    return _Windows(context.examples.samples[test], normalised, logits, emulated, taps)
+    return _Windows(context.examples.samples[test], normalised, logits, emulated)
 
 
 def _judged(
@@ -109,20 +106,22 @@ def _judged(
     except UserError as error:
         found.append(gate.broken(file.name, "runs on recordings", error))
     if not all(check.passed for check in found):
-        found += _located(apart, case.windows, file)
+        found += _located(apart, case, file)
     return found
 
 
-def _located(apart: isolated.Isolated, windows: _Windows, file: pathlib.Path) -> Iterator[gate.Check]:
+def _located(apart: isolated.Isolated, case: _Case, file: pathlib.Path) -> Iterator[gate.Check]:
     """The layer of a failed file to look at; none of a file that its sidecar does not describe, which has been told."""
     try:
         described = sidecar.read(file)
     except UserError:
         return
     beside = models.reference(file.parent, described.variant, described.input)
-    few = _inputs(described, windows)[: gate.EXAMPLES]
+    few = _inputs(described, case.windows)[: gate.EXAMPLES]
+    # Computed here, because most runs have no file that fails, and an operator at a time is slow to compile.
+    taps = case.source.taps(case.windows.features[: gate.EXAMPLES])
     try:
-        yield apart.call(gate.locate, file, described.variant, few, beside, windows.taps)
+        yield apart.call(gate.locate, file, described.variant, few, beside, taps)
     except isolated.Died as error:
         yield gate.broken(file.name, "values of its layers", f"the process that ran it {error.how}")
 

@@ -1,5 +1,6 @@
 """Figures as table cells: rounded for readers, every digit for machines."""
 
+import math
 from collections.abc import Iterable
 
 from hsjax.config import AT
@@ -19,8 +20,8 @@ def stage(name: str) -> Markup:
 
 
 def number(value: float) -> Markup:
-    """A rate, three decimals."""
-    return element("data", f"{value:.3f}", value=text(value))
+    """A rate, three decimals; a dash where it is not defined."""
+    return element("data", NONE if math.isnan(value) else f"{value:.3f}", value=text(value))
 
 
 def signed(value: float) -> Markup:

@@ -20,8 +20,8 @@ def glance(run: Run) -> html.Section:
         found = [rates(run, file, run.unit, [metric])[0] if file else NONE for file in leading]
         rows.append([name_cell(stage), *found, amounts(run, networks, "parameters"), amounts(run, networks, "macs")])
     words = (
-        f"{name} per {run.unit} of the test part, with its 95 % interval, or the standard deviation over seeds where "
-        f"there are several; of several folds the mean. "
+        f"{name[0].upper()}{name[1:]} per {run.unit} of the test part, with its 95 % interval, or the standard "
+        f"deviation over seeds where there are several; of several folds the mean. "
         f"{extents(run, [(protocol, run.unit) for protocol in run.protocols])}"
     )
     return html.Section("glance", "At a glance", html.table(caption(run, words), header, rows))
@@ -45,15 +45,14 @@ def everything(run: Run) -> html.Section:
 
 def _table(run: Run, protocol: str, unit: str, networks: list[File]) -> Markup:
     metrics = [name for name in wording.METRICS if any(run.find(file, unit, name) for file in networks)]
-    header = ["stage", "seed", "n (groups)", *(wording.metric(name) for name in metrics), "threshold"]
+    thresholds = ["threshold"] if run.positive else []
+    header = ["stage", "seed", "n (groups)", *(wording.metric(name) for name in metrics), *thresholds]
     rows: list[list[Content]] = []
     for file in networks:
         scored = run.find(file, unit, "accuracy")
         if scored is not None:
-            threshold = rate(run.find(file, unit, "threshold", run.positive or ""))
-            rows.append(
-                [name_cell(file.stage), str(file.seed), size(scored), *rates(run, file, unit, metrics), threshold]
-            )
+            found = [rate(run.find(file, unit, name, run.positive or "")) for name in thresholds]
+            rows.append([name_cell(file.stage), str(file.seed), size(scored), *rates(run, file, unit, metrics), *found])
     decided = wording.decided(run.positive)
     words = f"Protocol {protocol}, per {unit} of the test part, {decided}; 95 % intervals below the figures."
     words = " ".join(filter(None, [words, run.warning(protocol)]))

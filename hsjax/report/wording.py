@@ -45,6 +45,7 @@ TERMS = {
     "for MAcc on validation data.",
     "interval": "below or beside a figure: 95 % bootstrap interval, drawn over groups of recordings that belong "
     "together (subjects where known), not over windows.",
+    "\N{EN DASH}": "not there, or not defined: the precision of a class for which nothing was decided, say.",
 }
 
 # Outside the tables of rates.

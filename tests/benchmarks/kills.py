@@ -104,12 +104,14 @@ class Experiment:
         return _start(self.config, self.environment, workdir)
 
 
-def prepare(folder: pathlib.Path, stages: Mapping[str, str] = STAGES) -> Experiment:
+def prepare(
+    folder: pathlib.Path, stages: Mapping[str, str] = STAGES, environment: Mapping[str, str] = os.environ
+) -> Experiment:
     """Write the config and run it undisturbed."""
     config = folder / "kills_config.py"
     listed = ", ".join(f'"{name}": {made}' for name, made in stages.items())
     config.write_text(_CONFIG.format(stages=listed, pipeline=tuple(stages)))
-    return undisturbed(folder, str(config), os.environ)
+    return undisturbed(folder, str(config), environment)
 
 
 def prepare_paper(folder: pathlib.Path, paper: str) -> Experiment:

@@ -15,6 +15,7 @@ from hsjax.evaluate import r_peaks
 from hsjax.experiment import folder, run
 from hsjax.report.tables import read_results
 from hsjax.runtime import BeatCut, sidecar
+from tests import hurry
 
 RECORDS, SECONDS = ("106", "200", "203", "208", "209", "215", "220", "223", "232"), 120
 VARIANTS = ("tflite-float32", "tflite-int8", "onnx-float32")
@@ -61,7 +62,8 @@ def settings(root: pathlib.Path) -> run_config.ConfigDict:
 def finished(real_root, tmp_path_factory):
     root = tmp_path_factory.mktemp("ecg")
     shortened(real_root, root / "data" / mitdb.FOLDER)
-    run.run(settings(root / "data"), root / "run")
+    with hurry.training():
+        run.run(settings(root / "data"), root / "run")
     return root
 
 
@@ -110,7 +112,8 @@ def test_a_random_split_of_beats_is_exported_too(finished):
     config = settings(finished / "data")
     config.protocols, config.stages.export.protocol = ("paper",), "paper"
     config.stages.export.variants, config.stages.student.epochs = ("tflite-float32",), 1
-    run.run(config, finished / "paper")
+    with hurry.training():
+        run.run(config, finished / "paper")
     directory = finished / "paper" / "exports" / "student"
     assert all(check["passed"] for check in json.loads((directory / "gate.json").read_text()))
     scored = folder.load_predictions(directory / "predictions" / "tflite-float32-samples.npz")

@@ -53,7 +53,7 @@ def judged(file, answers):
         return answer
 
     apart.call.side_effect = call
-    windows = export_gate._Windows(*(np.zeros((1, 4), np.float32),) * 4, taps={})
+    windows = export_gate._Windows(*(np.zeros((1, 4), np.float32),) * 4)
     recordings = [export_scoring.Tested(pathlib.Path("a.wav"), np.array([0]))]
     with progress.bar("test", 1) as advance:
         case = export_gate._Case(context, ConfigDict({"float_deviation": 1e-4}), source, windows, recordings)

@@ -14,6 +14,7 @@ from hsjax.experiment import closing, evidence, run
 from hsjax.experiment.context import Context, Training
 from hsjax.report.tables import read_results
 from hsjax.types import Beats, UserError
+from tests import hurry
 
 
 def small(**changes):
@@ -37,7 +38,8 @@ def small(**changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("folds")
-    run.run(small(), workdir)
+    with hurry.training():  # a program for each fold
+        run.run(small(), workdir)
     return workdir
 
 

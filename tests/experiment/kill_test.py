@@ -1,7 +1,10 @@
 """Runs killed at random moments, their files damaged in between; tests/benchmarks/kills.py does so many times."""
 
+import os
+
 import pytest
 
+from tests import hurry
 from tests.benchmarks import kills
 
 STAGES = {
@@ -14,7 +17,7 @@ STAGES = {
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return kills.prepare(tmp_path_factory.mktemp("kills"), STAGES)
+    return kills.prepare(tmp_path_factory.mktemp("kills"), STAGES, os.environ | {"XLA_FLAGS": hurry.FLAGS})
 
 
 def test_killed_runs_end_as_the_undisturbed_one(experiment, tmp_path):

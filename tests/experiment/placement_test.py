@@ -7,6 +7,7 @@ from hsjax import config as run_config
 from hsjax.experiment import run
 from hsjax.report.tables import read_predictions
 from hsjax.types import UserError
+from tests import hurry
 
 
 def small(placement: str, cache: str, **changes):
@@ -35,7 +36,8 @@ def small(placement: str, cache: str, **changes):
 def test_streamed_training_is_that_on_the_device(tmp_path):
     found = {}
     for placement in ("device", "stream"):
-        run.run(small(placement, str(tmp_path / "cache")), tmp_path / placement)
+        with hurry.training():
+            run.run(small(placement, str(tmp_path / "cache")), tmp_path / placement)
         predictions = read_predictions(tmp_path / placement / "report" / "predictions.csv")
         found[placement] = {(one.key, one.unit): one for one in predictions}
         assert (tmp_path / placement / "report" / "index.html").is_file()

@@ -23,6 +23,7 @@ from hsjax.export import models as exported
 from hsjax.export.gate import GateFailed
 from hsjax.runtime import graph, sidecar
 from hsjax.types import UserError
+from tests import hurry
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PUBLISHED = ROOT / "configs" / "published.csv"
@@ -204,7 +205,7 @@ def test_a_failed_gate_fails_the_run_names_every_cause_and_keeps_the_rest(tiny, 
         **{"stages.export.models": ("student",), "stages.export.agreement": 1.0, "evaluate.differences": ()},
     )
     for _ in range(2):  # a finished export that failed goes on failing
-        with pytest.raises(GateFailed) as error:
+        with hurry.training(), pytest.raises(GateFailed) as error:
             run.run(config, tmp_path)
         told = {check.model.removeprefix("student/"): [] for check in error.value.checks}
         for check in error.value.checks:
@@ -246,7 +247,8 @@ def test_other_settings_in_the_same_folder_are_refused_before_anything_changes(f
 
 def test_five_classes_without_a_class_to_detect(tiny, tmp_path, capsys):
     changes = {"data.synthetic.task": "condition", "data.synthetic.subjects": 60, "evaluate.differences": ()}
-    run.run(tiny(pipeline=("student", "report"), **changes), tmp_path, PUBLISHED)
+    with hurry.training():
+        run.run(tiny(pipeline=("student", "report"), **changes), tmp_path, PUBLISHED)
     assert "AUROC" in capsys.readouterr().out
     found = {row["metric"] for row in rows(tmp_path / "report" / "results.csv")}
     assert {"accuracy", "macro_recall"} <= found
@@ -279,19 +281,19 @@ def test_killed_at_any_moment_ends_with_the_same_parameters(tmp_path):
     """SIGKILL in the middle of each stage, when an epoch has been logged and its checkpoint is being written."""
     arguments = flags(TINY | {"stages.student.epochs": 5, "stages.kd.epochs": 5, "stages.teacher.epochs": 2})
     arguments.append("--config.pipeline=('teacher','student','kd')")
-    whole = launch(tmp_path / "whole", arguments)
+    whole = launch(tmp_path / "whole", arguments, XLA_FLAGS=hurry.FLAGS)
     output = whole.communicate(timeout=400)[0]
     assert whole.returncode == 0, output
     for stage, epochs in (("teacher", 1), ("student", 3), ("kd", 2)):
         folder_of_stage = tmp_path / "killed" / "stages" / "grouped" / "0" / stage
-        process = launch(tmp_path / "killed", arguments)
+        process = launch(tmp_path / "killed", arguments, XLA_FLAGS=hurry.FLAGS)
         while epochs_done(folder_of_stage) < epochs and process.poll() is None:
             time.sleep(0.002)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert not (folder_of_stage / "done.json").exists()
-    last = launch(tmp_path / "killed", arguments)
+    last = launch(tmp_path / "killed", arguments, XLA_FLAGS=hurry.FLAGS)
     output = last.communicate(timeout=400)[0]
     assert last.returncode == 0, output
     for stage in ("teacher", "student", "kd"):

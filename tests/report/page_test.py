@@ -341,9 +341,13 @@ def test_parts_that_a_run_lacks_are_left_out(bare):
 
 
 def test_more_than_two_classes_have_no_positive_one(bare):
-    header, *_ = bare.rows("macro recall per recording")
+    header, *_ = bare.rows("Macro recall per recording")
     assert "macro recall, grouped" in header
-    assert not {"sensitivity", "MAcc"} & {cell["text"] for cell in bare.all("th")}
+    assert not {"sensitivity", "MAcc", "threshold"} & {cell["text"] for cell in bare.all("th")}
+
+
+def test_what_is_not_defined_is_a_dash():
+    assert cells.number(float("nan")) == '<data value="nan">&ndash;</data>'
 
 
 def test_the_same_run_gives_the_same_page(real):
