@@ -34,10 +34,14 @@ def recordings(run: Run) -> html.Section | None:
     return html.Section("data", "Data and parts", content)
 
 
-def _sizes(parts: dict[str, Any], shown: tuple[str, ...]) -> list[str]:
-    """Of each part examples, recordings and groups; empty for one that a fold does not have."""
-    units = ("examples", "recordings", "groups")
-    return [" / ".join(f"{parts[name][what]:,}" for what in units) if name in parts else NONE for name in shown]
+def _sizes(parts: dict[str, Any], shown: tuple[str, ...]) -> list[Content]:
+    """Of each part examples, recordings and groups; a dash for one that a fold does not have."""
+    return [_size(parts[name]) if name in parts else NONE for name in shown]
+
+
+def _size(part: dict[str, Any]) -> Content:
+    words = " / ".join(f"{part[what]:,}" for what in ("examples", "recordings", "groups"))
+    return element("span", words, class_="unbroken")
 
 
 def _classes(part: dict[str, Any]) -> str:
@@ -61,7 +65,7 @@ def folds(run: Run) -> html.Section | None:
             [stage(key[0]), str(key[1]), str(key[-1]), size(of["accuracy"]), *(rate(of.get(name)) for name in metrics)]
             for key, of in found.items()
         ]
-        words = f"Protocol {protocol}, per {unit}, each fold's network at the threshold of its own validation part."
+        words = f"Protocol {protocol}, per {unit}, each fold's model at the threshold of its own validation part."
         content += [
             element("h3", f"Protocol {protocol}"),
             html.folded_table(f"Folds of protocol {protocol}", caption(run, words), header, lines),
@@ -75,7 +79,7 @@ def controls(run: Run) -> html.Section | None:
         return None
     words = (
         "Controls, per recording, in cross-validation by group. If the audio tells the sub-dataset, and the "
-        "sub-dataset tells the label, then a network can score well without having heard the disease."
+        "sub-dataset tells the label, then a model can score well without having heard the disease."
     )
     rows: list[list[Content]] = [
         [wording.metric(row.metric), row.label or NONE, rate(row), size(row)] for row in run.controls

@@ -35,7 +35,7 @@ _METADATA = "records_metadata.csv"
 _METADATA_COLUMNS = ("record", "class", "subject", "group")
 _CIRCUMSTANCES = {"site": "site", "sex": "gender", "age": "age"}  # name in `Recording.metadata` → column
 _GROUPING = (
-    f"Groups are the column `group` of {_METADATA}, which is not part of the official package: subjects, but in "
+    f"Groups are the column group of {_METADATA}, which is not part of the official package: subjects, but in "
     "training-a prefixes of the recordings' first names and in training-e blocks of neighbouring raw recordings."
 )
 _LABELS = {"-1": "normal", "1": "abnormal"}
