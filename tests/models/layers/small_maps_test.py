@@ -1,4 +1,4 @@
-"""That values and gradients are right is in convolution_test.py; here, by what they are had, and that XLA keeps them."""
+"""Values and gradients are right in convolution_test.py; here, by what they are had, and that XLA keeps them."""
 
 import jax
 import jax.numpy as jnp
