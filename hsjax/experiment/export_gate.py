@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -204,8 +204,8 @@ def _decided(predictions: Predictions, described: Sidecar) -> np.ndarray:
     return np.array([described.labels.index(predict.decide(probabilities, described)) for probabilities in named])
 
 
-def _profile(file: pathlib.Path, threads: int, batches: tuple[int, ...]) -> dict[str, float | int | str | None]:
-    """Size, latency, memory, multiply-accumulates of a file; of integers in TFLite also with LiteRT's own kernels."""
+def _profile(file: pathlib.Path, threads: int, batches: tuple[int, ...]) -> dict[str, Any]:
+    """What a file costs, and which devices it fits; of integers in TFLite also with LiteRT's own kernels."""
     found = bench.profile(file, (1, *(size for size in batches if size != 1)), (threads,))
     profile = dataclasses.asdict(found.measurements[0]) | {
         **{exports.of_batch(one.batch): one.median_microseconds for one in found.measurements[1:]},
@@ -213,6 +213,7 @@ def _profile(file: pathlib.Path, threads: int, batches: tuple[int, ...]) -> dict
         "zipped_bytes": found.zipped_bytes,
         "arena_bytes": found.arena.total if found.arena else None,
         "macs": found.count.total,
+        exports.FITS: {fit.tier: fit.fits for fit in found.fits},
         exports.AUTO_KERNELS: None,
     }
     if file.name.startswith(_CHOOSES_AMX):

@@ -16,6 +16,8 @@ from hsjax.types import Predictions, ResultRow
 GATE, PROFILE = "gate.json", "profile.json"
 # Latency with the kernels that LiteRT chooses by itself (see `runtime.matrix_tiles`).
 AUTO_KERNELS = "median_microseconds_auto_kernels"
+# Whether a file fits each kind of device (`bench.tiers`), by its name.
+FITS = "fits"
 _BATCH = "median_microseconds@"
 # Of a `bench.Profile`: figures that go into results.csv, and whether they differ from run to run.
 _COSTS = {
@@ -100,6 +102,13 @@ def model_rows(context: Context) -> Iterator[ResultRow]:
                         kind, metric, "", float(profile[metric]),
                         n=profile["runs"] if "microseconds" in metric else None,
                         volatile=volatile,
+                    )  # fmt: skip
+            # Folders of earlier revisions have none. The measured memory, which it depends on, is volatile.
+            for tier, fits in profile.get(FITS, {}).items():
+                if fits is not None:
+                    yield ResultRow(
+                        context.dataset.name, stage.protocol, source, stage.seed, stage.fold, "", "model", variant,
+                        kind, FITS, tier, float(fits), volatile=1,
                     )  # fmt: skip
 
 

@@ -7,12 +7,15 @@ from hsjax.report import figures, html, wording
 from hsjax.report.cells import NONE, amount, amounts, caption, difference, extents, rates, stage
 from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import MODEL, RECORDING, Check, File, Run, file_of
+from hsjax.types import ResultRow
 
 # Part of the units that a file decides as its network does.
 _AGREEMENT = "agreement"
 # Shown first, in this order; any other figure of a file follows.
 _COSTS = ("bytes", "parameters", "macs")
 _FLOAT32_BYTES = 4
+# Of a file and a kind of device.
+_FITS = "fits"
 
 
 def models(run: Run) -> html.Section | None:
@@ -21,7 +24,8 @@ def models(run: Run) -> html.Section | None:
     if not files:
         return None
     exported = {file for file in files if file.exported}
-    known = dict.fromkeys(row.metric for row in run.results if row.unit == MODEL and file_of(row) in exported)
+    of_files = [row for row in run.results if row.unit == MODEL and file_of(row) in exported]
+    known = dict.fromkeys(row.metric for row in of_files if row.metric != _FITS)
     costs = [*(name for name in _COSTS if name in known), *(name for name in known if name not in _COSTS)]
     metrics = (_AGREEMENT, run.headline_metric, "auroc")
     lost = f"{DIFFERENCE}auroc"
@@ -49,7 +53,36 @@ def models(run: Run) -> html.Section | None:
         f"{extents(run, settings)}"
     )
     table = html.table(caption(run, words), [*header, *map(wording.metric, costs)], rows)
-    return html.Section("exports", "Exported models", [table, _size_accuracy(run, files)])
+    return html.Section("exports", "Exported models", [table, _devices(run, files), _size_accuracy(run, files)])
+
+
+def _devices(run: Run, files: list[File]) -> Content:
+    """Which kinds of devices each file fits; nothing where that was not asked."""
+    tiers = list(dict.fromkeys(row.label for row in run.results if row.metric == _FITS))
+    exported = [file for file in files if file.exported]
+    if not tiers:
+        return ""
+    words = (
+        "Kinds of devices that each file fits: by the memory that it adds to a process here (of a microcontroller by "
+        "TFLite Micro's arena and the file's size), and by doing its multiply-accumulates before the next window is "
+        "there. python -m hsjax.bench FILE says what the devices have, whose numbers these are, and why a file does "
+        "not fit."
+    )
+    rows = [
+        [
+            stage(file.stage),
+            element("span", name_of(file), class_="unbroken"),
+            *(_fits(run.find(file, MODEL, _FITS, tier)) for tier in tiers),
+        ]
+        for file in exported
+    ]
+    return html.table(caption(run, words), ["stage", "file", *tiers], rows)
+
+
+def _fits(row: ResultRow | None) -> Content:
+    if row is None:
+        return NONE
+    return element("span", "✓" if row.value else "✗", class_="passed" if row.value else "failed")
 
 
 def gate(run: Run) -> html.Section | None:

@@ -74,6 +74,7 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
     for metric, value in (("bytes", 47992.0), ("latency_ms", 0.0204567)):
         where = (dataset, "grouped", "kd", 0, 0, "", "model", "tflite-int8", "features")
         rows.append(ResultRow(*where, metric, "", value, volatile=int(metric != "bytes")))
+    rows += [ResultRow(*where, "fits", tier, fits, volatile=1) for tier, fits in (("mobile", 1.0), ("tiny", 0.0))]
     rows += evaluate.over_seeds(rows)
     tables.write_results(report / tables.RESULTS, rows)
     tables.write_predictions(report / tables.PREDICTIONS, predictions)
@@ -328,6 +329,11 @@ def test_gate_exports_and_quarantine(real):
     assert "47,992" in body[1][header.index("bytes")]
     assert ">0.0205<" in body[1][header.index("latency ms")]
     assert "+0.000" in body[1][header.index("AUROC, file minus network")]
+    assert "fits" not in header
+    devices = built.rows("Kinds of devices that each file fits")
+    assert devices[0] == ["stage", "file", "mobile", "tiny"]
+    assert [re.sub("<.*?>", "", cell) for cell in devices[1]] == ["kd", "tflite-int8-features", "✓", "✗"]
+    assert len(devices) == 2
     gate = built.rows("was held against")
     assert [line[1] for line in gate[1:]] == ["same class", "operators"]  # what failed comes first
     assert "1 of 2 checks passed" in built.source
