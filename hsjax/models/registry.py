@@ -14,7 +14,7 @@ from hsjax.models.densenet import DenseNet
 from hsjax.models.dscnn import DSCNN
 from hsjax.models.efficientnet import EfficientNet
 from hsjax.models.efficientnet_v2 import EfficientNetV2
-from hsjax.models.layers import IDENTITY, Execution, Form, Quantiser
+from hsjax.models.layers import FUNCTIONS, IDENTITY, Execution, Form, Quantiser
 from hsjax.models.li2021 import LiCNN
 from hsjax.models.mobilenet_v2 import MobileNetV2
 from hsjax.models.mobilenet_v3 import LARGE, MobileNetV3
@@ -98,12 +98,16 @@ def options(name: str) -> dict[str, Any]:
 
 
 def _typed(what: str, value: Any, like: Any) -> Any:
-    """A value of its default's type: choices by name, lists as tuples, which can be hashed, or as rows of a table."""
+    """A value of its default's type: choices and functions by name, lists as tuples or as rows of a table."""
     if isinstance(like, enum.Enum):
         names = [choice.value for choice in type(like)]
         if value not in (*type(like), *names):
             raise UserError(f"{what} is {value!r}; it must be one of {', '.join(names)}")
         return type(like)(value)
+    if callable(like):
+        if value not in (*FUNCTIONS, *FUNCTIONS.values()):
+            raise UserError(f"{what} is {value!r}; it must be one of {', '.join(FUNCTIONS)}")
+        return FUNCTIONS.get(value, value)
     if isinstance(like, tuple):
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{what} is {value!r}; it must be a list such as {like}")

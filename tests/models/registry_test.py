@@ -68,6 +68,11 @@ def test_a_row_with_other_columns_is_an_error():
         ("dscnn", {"padding": 1}, "padding of dscnn is 1; it must be one of valid, same, symmetric, ceil"),
         ("dscnn", {"dropout": "0.2"}, "dropout of dscnn is '0.2'; it must be a number"),
         ("dscnn", {"stem": 24.5}, "stem of dscnn is 24.5; it must be a whole number"),
+        (
+            "mobilenetv3-small",
+            {"blocks": [[3, 16, 16, True, "swish", 2]]},
+            "blocks .*'swish'; .* relu, .*hard-swish",
+        ),
         ("dscnn", {"widths": 32}, r"widths of dscnn is 32; it must be a list such as \(32, 64, 96\)"),
         ("dscnn", {"widths": ["a", 2, 3]}, "widths of dscnn is 'a'; it must be a whole number"),
     ],
@@ -86,6 +91,13 @@ def test_a_list_that_is_empty_by_default_is_of_whole_numbers():
     assert module("mobilenetv2", expanded=[8, 16]).expanded == (8, 16)
     with pytest.raises(UserError, match=r"expanded of mobilenetv2 is 1\.5; it must be a whole number"):
         module("mobilenetv2", expanded=[8, 1.5])
+
+
+def test_blocks_are_rows_whose_functions_have_names():
+    rows = [[3, 16, 16, True, "relu", 2], [5, 96, 40, True, "hard-swish", 2]]
+    blocks = module("mobilenetv3-small", blocks=rows).blocks
+    assert [block.function for block in blocks] == [jax.nn.relu, jax.nn.hard_swish]
+    assert [block.expanded for block in blocks] == [16, 96]
 
 
 def test_options_are_those_of_the_family_with_the_name_s_own_defaults():

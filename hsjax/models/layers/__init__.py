@@ -1,6 +1,7 @@
 """Layers, in two forms that have equal parameters, values and gradients, with a hook for quantisation."""
 
 from hsjax.models.layers.activation import (
+    FUNCTIONS,
     Activation,
     Function,
     hard_sigmoid,
@@ -26,6 +27,7 @@ from hsjax.models.layers.quantiser import IDENTITY, Quantiser, ends_seen
 
 __all__ = [
     "EVALUATION",
+    "FUNCTIONS",
     "IDENTITY",
     "Activation",
     "BatchNorm",

@@ -21,6 +21,17 @@ sigmoid: Function = jax.nn.sigmoid
 silu: Function = jax.nn.silu
 tanh: Function = jnp.tanh
 
+FUNCTIONS = {
+    "relu": relu,
+    "relu6": relu6,
+    "hard-sigmoid": hard_sigmoid,
+    "hard-swish": hard_swish,
+    "sigmoid": sigmoid,
+    "silu": silu,
+    "tanh": tanh,
+}
+"""By the names that configs give them."""
+
 # Inside the convolution in a TFLite file, so that its output before them is never rounded. A hard sigmoid is ReLU6 with
 # 3 more in the bias, and a division by 6 that leaves the levels as they are.
 _FUSED = (relu, relu6, hard_sigmoid)
