@@ -46,6 +46,27 @@ def confusion_matrix(
     return cells.reshape(num_classes, num_classes).astype(np.float64)
 
 
+def claims(probabilities: Float[np.ndarray, "n classes"], label: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 3"]:
+    """Per unit one, the classes that it is claimed to be of, and the claims that are right.
+
+    A class is claimed where its probability is above 0.5, as Keras decides for its metrics `Precision` and `Recall`:
+    a unit may be claimed by none.
+    """
+    claimed = probabilities > 0.5
+    right = np.take_along_axis(claimed, label[:, None].astype(np.int64), 1)[:, 0]
+    return np.stack([np.ones(len(label), np.int64), claimed.sum(1), right], 1)
+
+
+def micro_precision(counts: Num[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch"]:
+    """Of all claims of units (sums of `claims`), the part that is right."""
+    return _ratio(counts[..., 2], counts[..., 1])
+
+
+def micro_recall(counts: Num[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch"]:
+    """Of all units (sums of `claims`), the part that is rightly claimed."""
+    return _ratio(counts[..., 2], counts[..., 0])
+
+
 def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> np.ndarray:
     """The quotient, nan where the denominator is zero; an array even where it is one number."""
     numerator, denominator = np.broadcast_arrays(numerator, denominator)

@@ -27,6 +27,7 @@ class Panel:
       num_groups: groups that can be weighted, of these predictions or also of others.
       decisions: per suffix (see `AT_HALF`) the confusion matrix of every group, (groups, classes, classes).
       rankings: of the positive class, or of each class against the rest.
+      claims: of multi-class figures `metrics.claims` of every group, (groups, 3); None with a class to detect.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +36,7 @@ class Panel:
     num_groups: int
     decisions: dict[str, np.ndarray]
     rankings: tuple[metrics.Ranking, ...]
+    claims: np.ndarray | None
 
     def rates(self, multiplicity: Num[np.ndarray, "resamples groups"]) -> dict[Metric, np.ndarray]:
         """All rates, each (resamples,), with every group counted `multiplicity` times."""
@@ -42,6 +44,10 @@ class Panel:
         for suffix, by_group in self.decisions.items():
             confusion = np.tensordot(multiplicity, by_group, axes=1)
             values |= {(name + suffix, label): value for (name, label), value in self._decided(confusion).items()}
+        if self.claims is not None:
+            counts = np.tensordot(multiplicity, self.claims, axes=1)
+            values[("micro_precision", "")] = metrics.micro_precision(counts)
+            values[("micro_recall", "")] = metrics.micro_recall(counts)
         # One ranking's cumulative counts are the largest arrays here: reduced before the next is made.
         areas = [self._areas(ranking, multiplicity) for ranking in self.rankings]
         values[("auroc", "")], values[("auprc", "")] = np.mean(areas, axis=0)
@@ -106,4 +112,8 @@ def panel(
     rankings = tuple(
         metrics.rank(predictions.probabilities[:, index], predictions.label == index, group) for index in detected
     )
-    return Panel(predictions.classes, positive, len(predictions.label), len(groups), decisions, rankings)
+    claims = None
+    if positive is None:
+        claims = np.zeros((len(groups), 3))
+        np.add.at(claims, group, metrics.claims(predictions.probabilities, predictions.label))
+    return Panel(predictions.classes, positive, len(predictions.label), len(groups), decisions, rankings, claims)

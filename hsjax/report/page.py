@@ -6,6 +6,7 @@ import pathlib
 
 from hsjax.report import (
     calibration,
+    classes,
     comparisons,
     compression,
     curves,
@@ -61,6 +62,7 @@ def _page(shown: run.Run) -> str:
         gains.section(shown),
         _terms(shown),
         results.everything(shown),
+        classes.section(shown),
         data.folds(shown),
         comparisons.differences(shown),
         comparisons.significance(shown),

@@ -17,6 +17,8 @@ METRICS = {
     "macro_recall": "macro recall",
     "macro_precision": "macro precision",
     "macro_f1": "macro F1",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
 }
 
 PROTOCOLS = {
@@ -40,6 +42,8 @@ TERMS = {
     "AUROC, AUPRC": "how well the probabilities rank positive examples above the others, whatever the threshold: "
     "chance is 0.5 for AUROC, and the part of positive examples for AUPRC.",
     "macro": "a metric computed for each class in turn, and averaged over the classes.",
+    "micro precision, recall": "a class is claimed where its probability is above 0.5: the part of all claims that is "
+    "right, and of all units the part that is rightly claimed. Keras's Precision and Recall, which papers print.",
     "segment, recording": "a segment is one window; a recording is judged by the mean probability of its windows.",
     "at 0.5": "decided for the likelier class, as papers do. Other figures are decided at the threshold that is best "
     "for MAcc on validation data.",
@@ -93,7 +97,8 @@ def decided(positive: str | None) -> str:
 
 
 # Of exported files, as a published figure names them: `bytes:onnx-float32`.
-_OF_FILES = {"bytes": "MiB", "median_microseconds": "median time, µs"}
+_OF_FILES = {"bytes": "MiB", "zipped_bytes": "zipped bytes", "median_microseconds": "median time, µs"}
+_FORMS = {"jax": "weights alone"}
 SIZE_OF_FILE = "bytes:"
 
 
@@ -112,5 +117,5 @@ def metric(name: str) -> str:
     known = METRICS | OTHERS
     if colon and name not in known and control.partition("@")[0] in _OF_FILES:
         amount, _, batch = control.partition("@")
-        return f"{_OF_FILES[amount]}{f', batch of {batch}' if batch else ''}, {figure}"
+        return f"{_OF_FILES[amount]}{f', batch of {batch}' if batch else ''}, {_FORMS.get(figure, figure)}"
     return known.get(name, name.replace("_", " "))

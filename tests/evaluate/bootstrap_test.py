@@ -87,13 +87,23 @@ def test_multi_class_equals_explicit_resampling():
         truth = part.label[rows][:, None] == np.arange(3)
         areas = [sklearn.metrics.roc_auc_score(truth[:, index], part.probabilities[rows, index]) for index in range(3)]
         predicted = part.probabilities[rows].argmax(1)
-        return np.mean(areas), sklearn.metrics.recall_score(part.label[rows], predicted, average="macro")
+        claimed = part.probabilities[rows] > 0.5
+        return (
+            np.mean(areas),
+            sklearn.metrics.recall_score(part.label[rows], predicted, average="macro"),
+            sklearn.metrics.precision_score(truth, claimed, average="micro"),
+            sklearn.metrics.recall_score(truth, claimed, average="micro"),
+        )
 
     draws = explicit_draws(len(names), resamples, seed)
-    auroc, macro_recall = zip(*(oracle(rows_of(drawn, names, part.group)) for drawn in draws), strict=True)
+    auroc, macro_recall, *micro = zip(*(oracle(rows_of(drawn, names, part.group)) for drawn in draws), strict=True)
     np.testing.assert_allclose(got["auroc", ""].interval, percentiles(auroc), atol=1e-12)
     np.testing.assert_allclose(got["macro_recall", ""].interval, percentiles(macro_recall), atol=1e-12)
-    assert got["auroc", ""].value == pytest.approx(oracle(np.arange(len(part.label)))[0])
+    for name, values in zip(("micro_precision", "micro_recall"), micro, strict=True):
+        np.testing.assert_allclose(got[name, ""].interval, percentiles(values), atol=1e-12)
+    point = oracle(np.arange(len(part.label)))
+    for name, value in zip(("auroc", "macro_recall", "micro_precision", "micro_recall"), point, strict=True):
+        assert got[name, ""].value == pytest.approx(value)
 
 
 def shuffled(part, seed=0):

@@ -80,6 +80,16 @@ def test_decision_metrics_equal_scikit_learn(case):
     np.testing.assert_allclose(metrics.macro(metrics.recall(confusion)), recall.mean())
 
 
+def test_claims_by_hand():
+    """The second is of no class, the third of the wrong one; a half is not above a half."""
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.4, 0.3, 0.3], [0.1, 0.2, 0.7], [0.5, 0.5, 0.0]], np.float32)
+    counts = metrics.claims(probabilities, np.array([0, 0, 1, 0], np.int32))
+    np.testing.assert_array_equal(counts, [[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    assert metrics.micro_precision(counts.sum(0)) == 1 / 2
+    assert metrics.micro_recall(counts.sum(0)) == 1 / 4
+    assert np.isnan(metrics.micro_precision(counts[1]))
+
+
 def test_two_class_metrics_by_hand():
     # 8 positives (class 0!), 6 found; 12 negatives, 9 kept.
     confusion = np.array([[6.0, 2.0], [3.0, 9.0]])

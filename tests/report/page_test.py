@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from hsjax import evaluate
 from hsjax.evaluate import Decided
@@ -167,11 +168,17 @@ def synthetic(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory):
-    """A run of three classes without anything that is optional."""
+def three(tmp_path_factory):
+    """A run of three classes without anything that is optional: its folder and page."""
     run_dir = tmp_path_factory.mktemp("bare")
     fabricate(run_dir, classes=("AS", "MR", "N"))
-    return Page(page.build(run_dir, None))
+    return run_dir, Page(page.build(run_dir, None))
+
+
+@pytest.fixture(scope="module")
+def bare(three):
+    """Its page."""
+    return three[1]
 
 
 def identifiers(built):
@@ -356,6 +363,26 @@ def test_what_is_not_defined_is_a_dash():
     assert cells.number(float("nan")) == '<data value="nan">&ndash;</data>'
 
 
+def test_every_class_has_its_sensitivity_and_precision(three, real):
+    run_dir, built = three
+    header, counts, *body = built.rows(
+        "Protocol grouped, per segment of the test part, decided for the likeliest class: "
+    )
+    assert header[2:] == [f"{name}, {what}" for name in ("AS", "MR", "N") for what in ("sensitivity", "precision")]
+    (one,) = [
+        one for one in tables.read_predictions(run_dir / "report" / tables.PREDICTIONS)
+        if (one.key.protocol, one.key.stage, one.key.variant, one.unit) == ("grouped", "kd", "jax", "segment")
+    ]  # fmt: skip
+    precision, recall, _, support = sklearn.metrics.precision_recall_fscore_support(
+        one.label, one.probabilities.argmax(1)
+    )
+    assert [re.sub("<.*?>", "", cell) for cell in counts[2::2]] == [str(count) for count in support]
+    (line,) = [line for line in body if line[0] == "kd"]
+    for cell, value in zip(line[2:], np.stack([recall, precision], 1).ravel(), strict=True):
+        assert f">{value:.3f}<" in cell
+    assert "classes" not in identifiers(real[2])
+
+
 def test_the_same_run_gives_the_same_page(real):
     run_dir, _, built = real
     assert page.build(run_dir, PUBLISHED).read_text(encoding="utf-8") == built.source
@@ -377,6 +404,18 @@ def test_sizes_of_files_are_in_mebibytes():
     (row,) = (row for row in rows if (row.stage, row.metric) == ("mobilenetv3", "bytes:onnx-int8-dynamic-all"))
     assert wording.metric(row.metric) == "MiB, onnx-int8-dynamic-all"
     assert ">1.62<" in cells.mebibytes(row.value)
+
+
+def test_birton_s_sizes_are_of_one_form_each():
+    """Table 6's .98 is no float network, zipped."""
+    rows = [row for row in tables.read_results(PUBLISHED) if row.seed == "birton"]
+    table = {(row.stage, row.metric): row.value for row in rows}
+    assert table["mobilenet-qp", "zipped_bytes:tflite-int8"] == 980_000
+    assert table["mobilenet-p", "zipped_bytes:jax"] == 1_880_000
+    assert table["mobilenet-q", "micro_precision"] == 0.897
+    assert table["efficientnet-qp", "micro_recall"] == 0.905
+    assert all(":" in row.metric for row in rows if row.unit == "model")
+    assert wording.metric("zipped_bytes:jax") == "zipped bytes, weights alone"
 
 
 def test_published_table_is_that_of_the_paper():
