@@ -188,6 +188,8 @@ def test_every_kind_of_objective_is_valid():
         ({"stages.kd.soft": "dkd", "stages.kd.sweep": ({"mixup": 0.2},)}, "which dkd and crd cannot tell apart"),
         ({"stages.hints.constants.mixup": 0.2}, "which dkd and crd cannot tell apart"),
         ({"stages.teacher.soft": "dist"}, "soft and scale_by_t2 are of a loss against a teacher"),
+        ({"stages.teacher.share": 0.0}, "give the part of the training examples that is used, above 0, at most 1"),
+        ({"stages.teacher.share": 1.5}, "share is 1.5"),
         ({"stages.teacher.patience": 2, "stages.teacher.select": "last"}, "set patience=0 or select by a metric"),
         ({"stages.pre.alpha": 0.5}, "alpha weighs true classes"),
         ({"stages.pre.class_weighting": "balanced"}, "class_weighting is of no use"),

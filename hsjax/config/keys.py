@@ -125,6 +125,8 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "options": {},  # of the model: `python -m hsjax.models list` names them
             "pretrained": "",  # file of ImageNet weights (hsjax.models.pretrained); empty: random weights
             "part": "train",  # what it learns from: train, pretrain (where the protocol has such a part)
+            # of those examples, the same ones in every epoch: a budget for large networks
+            "share": 1.0,
             "begin": "",  # an earlier train stage whose weights are begun with, as far as their shapes fit
             "freeze": (),  # paths that training leaves alone: ("stem", "stage[12]"); ("*", "!logits"): a linear probe
             "precision": "float32",  # float32, bfloat16: of activations; weights and optimiser are float32

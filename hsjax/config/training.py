@@ -97,6 +97,8 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
         yield f"{key}.peer_options are of a peer; name one, or leave them empty"
     if stage.patience and stage.select == "last":
         yield f"{key}.select=last has no metric that patience could wait for; set patience=0 or select by a metric"
+    if not 0 < stage.share <= 1:
+        yield f"{key}.share is {stage.share}; give the part of the training examples that is used, above 0, at most 1"
     if stage.epochs < 1 or stage.batch_size < 1 or stage.patience < 0 or stage.lanes < 0:
         yield f"{key} needs epochs and batch_size of at least 1, and patience and lanes of at least 0"
     if learns is LearnsFrom.VIEWS and not stage.augment:

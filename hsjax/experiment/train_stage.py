@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import itertools
+import math
 import pathlib
 from collections.abc import Container, Sequence
 from typing import Any
@@ -90,8 +91,11 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
 
 
 def _learnt(stage: ConfigDict, split: Split) -> np.ndarray:
-    """The examples that a stage learns from."""
-    return split.learnt_from(Part(stage.part))
+    """The examples that a stage learns from; a share of them is the same whatever the seed, and holds a smaller one."""
+    learnt = split.learnt_from(Part(stage.part))
+    if stage.share == 1:
+        return learnt
+    return np.sort(np.random.default_rng(0).permutation(learnt)[: math.ceil(stage.share * len(learnt))])
 
 
 def _of_all(context: Context, trainings: Sequence[Training]) -> pathlib.Path:
