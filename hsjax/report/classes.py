@@ -1,7 +1,5 @@
 """The section on single classes: how many of each are found, and how many that are called so are right."""
 
-import math
-
 from hsjax.report import html, wording
 from hsjax.report.cells import NONE, amount, caption, rate, stage
 from hsjax.report.html import Content, Markup
@@ -26,9 +24,7 @@ def _table(run: Run, protocol: str, unit: str) -> Markup:
     rows: list[list[Content]] = [counts]
     for file in networks:
         found = (run.find(file, unit, metric, name) for name in run.classes for metric in ("recall", "precision"))
-        # Nothing was called so, or nothing is: there is no part of it.
-        figures = (NONE if row is None or math.isnan(row.value) else rate(row) for row in found)
-        rows.append([stage(file.stage), str(file.seed), *figures])
+        rows.append([stage(file.stage), str(file.seed), *map(rate, found)])
     words = (
         f"Protocol {protocol}, per {unit} of the test part, {wording.decided(run.positive)}: of each class the part "
         "that is found (sensitivity), and of what is called so the part that is right (precision); n as the data have "
