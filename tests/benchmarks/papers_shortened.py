@@ -77,7 +77,8 @@ def _lightweight(config) -> None:
 
 
 def _contrastive_kd(config) -> None:
-    config.pipeline = ("conv2d", "crd", "conv2d-kmeans", "rbf-svm", "report")
+    teacher = config.stages.crd.teacher
+    config.pipeline = (teacher, "crd", f"{teacher}-kmeans", "rbf-svm", "report")
 
 
 def _ecg_compression(config) -> None:
