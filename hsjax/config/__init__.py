@@ -18,11 +18,12 @@ from hsjax.config.keys import (
     unknown_key,
 )
 from hsjax.config.sweeps import AT, grid, members, of_member
-from hsjax.config.training import earlier, pairs, predicts, teachers
+from hsjax.config.training import NO_GROUPS, earlier, pairs, predicts, teachers
 from hsjax.config.validation import differences, stages, validate
 
 __all__ = [
     "AT",
+    "NO_GROUPS",
     "ConfigDict",
     "Cut",
     "LearnsFrom",

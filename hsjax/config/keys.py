@@ -132,6 +132,9 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
             "precision": "float32",  # float32, bfloat16: of activations; weights and optimiser are float32
             "objective": "supervised",  # supervised, distil, self-distil, mutual, contrastive
             "labels": "cross-entropy",  # loss against true classes: cross-entropy, bce, focal
+            # supervised: what sub-datasets weigh (hsjax.losses.groups): none (as large as they are), group-dro (those
+            # of high loss more, each class of each by itself), v-rex (the variance of their losses is added)
+            "groups": "none",
             "teacher": "",  # distil: an earlier train stage of the same protocol and seed; several: "one + another"
             "peer": "",  # mutual: the model that is trained beside
             "peer_options": {},  # of that model
@@ -156,6 +159,8 @@ def train_stage(model: str, **changes: Any) -> ConfigDict:
                 "positive_weight": 1.0,  # bce: of the second of two classes; of more, of every true class
                 "focal_gamma": 2.0,  # focal
                 "mixup": 0.0,  # alpha of its Beta distribution; 0: no mixup
+                "group_step": 0.01,  # group-dro: of the shares, a training step
+                "group_penalty": 1.0,  # v-rex: weight of the variance
                 # of averaged weights, of self-distil's teacher, of MoCo's target; from where that of BYOL's rises to 1
                 "ema_decay": 0.999,
                 "dkd_alpha": 1.0,

@@ -10,12 +10,16 @@ from hsjax.config.keys import train_stage
 
 _TEACHERS = " + "
 _OF_MAPS = ("fitnet", "attention", "vid", "similarity")  # hints that compare maps, at taps
+NO_GROUPS = "none"
+"""Of a stage's `groups`: every example counts for itself."""
 _SOFT = (LearnsFrom.TEACHER, LearnsFrom.ITSELF, LearnsFrom.PEER)
 # What uses a constant of which the value would otherwise change nothing.
 _USES = {
     "label_smoothing": "labels=cross-entropy",
     "positive_weight": "labels=bce",
     "focal_gamma": "labels=focal",
+    "group_step": "groups=group-dro",
+    "group_penalty": "groups=v-rex",
     "ema_decay": "average=True, self-distil, moco and byol",
     "dkd_alpha": "soft=dkd",
     "dkd_beta": "soft=dkd",
@@ -107,6 +111,8 @@ def problems(name: str, stage: ConfigDict, before: list[str]) -> Iterator[str]:
         yield f"{key}.select is {stage.select!r}, but a network that learns from views has no metric; set select=last"
     if learns is LearnsFrom.VIEWS and stage.class_weighting != "none":
         yield f"{key}.class_weighting is of no use to a network that learns from views, not classes; leave it none"
+    if stage.groups != NO_GROUPS and learns is not LearnsFrom.CLASSES:
+        yield f"{key}.groups is {stage.groups!r}, which is for objective supervised; set groups=none"
     if learns not in _SOFT and (stage.soft != "kd" or stage.scale_by_t2):
         yield f"{key}.soft and scale_by_t2 are of a loss against a teacher, which objective {stage.objective!r} has not"
     if wrong := sweeps.problem(stage):
@@ -132,6 +138,8 @@ def _constants(key: str, stage: ConfigDict, learns: LearnsFrom) -> Iterator[str]
             yield f"{key}.constants.{name} is used by {needs} only; leave it at {defaults[name]:g}"
     if constants.mixup and ((stage.soft == "dkd" and learns in _SOFT) or "crd" in stage.hints):
         yield f"{key}.constants.mixup makes examples of two classes, which dkd and crd cannot tell apart; leave it 0"
+    if constants.mixup and stage.groups != NO_GROUPS:
+        yield f"{key}.constants.mixup makes examples of two groups, which groups cannot tell apart; leave it 0"
     if any(not isinstance(weight, int | float) or weight < 0 for weight in stage.hints.values()):
         yield f"{key}.hints are weights from 0 on"
     if stage.temperature <= 0:
@@ -169,6 +177,7 @@ def _used(stage: ConfigDict, learns: LearnsFrom) -> set[str]:
     )
     if stage.average or learns is LearnsFrom.ITSELF or (views and stage.contrast.loss in ("moco", "byol")):
         used = used | {"ema_decay"}
+    used = used | {"group-dro": {"group_step"}, "v-rex": {"group_penalty"}}.get(stage.groups, set())
     if learns in _SOFT:
         used = used | {name for name in _USES if name.startswith(f"{stage.soft}_")}
     return used | ({"class_balanced_beta"} if stage.class_weighting == "class-balanced" else set())

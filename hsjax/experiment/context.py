@@ -382,6 +382,10 @@ class Context:
             held = jax.eval_shape(teacher.init, jax.random.key(0), seen)
             fixed[train.TEACHERS] = (*fixed.get(train.TEACHERS, ()), held)
         constants, few = learning.hparams(self.stage(name)), 4
+        if isinstance(made.objective, train.Grouped):
+            groups: dict[str, Any] = {"of": jax.ShapeDtypeStruct((few,), jnp.int32)}
+            groups["share"] = jax.ShapeDtypeStruct((2,), jnp.float32)
+            fixed[train.GROUPS] = train.Membership(**groups)
         row = jax.ShapeDtypeStruct((few,), jnp.float32)
         number = jax.ShapeDtypeStruct((few,), jnp.int32)
         inputs = jax.ShapeDtypeStruct((few, *example.shape[1:]), jnp.float32)

@@ -3,7 +3,7 @@
 import jax
 
 from hsjax import compress, features, models, train
-from hsjax.config import ConfigDict, LearnsFrom, choice, pairs, prunes
+from hsjax.config import NO_GROUPS, ConfigDict, LearnsFrom, choice, pairs, prunes
 from hsjax.models.layers.fake_quant import fake_quant
 from hsjax.types import UserError
 
@@ -105,6 +105,8 @@ def _objective(
             loss, widths, contrast.prediction, contrast.queue, contrast.original, total_steps=steps, views=views
         )
     labels, mix = choice(train.Labels, stage.labels, f"{key}.labels"), mixes(stage)
+    if learns is LearnsFrom.CLASSES and stage.groups != NO_GROUPS:
+        return train.Grouped(labels, views=views, rule=choice(train.Groups, stage.groups, f"{key}.groups"))
     if learns is LearnsFrom.CLASSES:
         return train.Supervised(labels, mix, views=views)
     soft = None if stage.soft == "none" else choice(train.Soft, stage.soft, f"{key}.soft")

@@ -136,10 +136,14 @@ def _members(
 ) -> list[train.Member]:
     """What each training has for itself; what those of one seed share is loaded once."""
     taught: dict[tuple[int, str], Any] = {}
+    learnt, shared = _learnt(context.stage(trainings[0].stage), split), {}
+    if isinstance(made.objective, train.Grouped):
+        groups = train.membership(made.objective.rule, context.subset[learnt], context.examples.label[learnt])
+        shared[train.GROUPS] = jax.tree.map(jnp.asarray, groups)
     members = []
     for training in trainings:
         stage = context.stage(training.stage)
-        logits, fixed = None, {}
+        logits, fixed = None, dict(shared)
         if made.objective.views.front_end is not None:
             fixed[train.FRONT_END] = jax.tree.map(jnp.asarray, inputs.state)
         if stage.teacher:
@@ -150,7 +154,7 @@ def _members(
                 taught[place] = (
                     tuple(load(context, teacher)[0] for teacher in teachers)
                     if runs
-                    else teacher_logits(context, teachers, inputs.of(_learnt(stage, split)), made.objective)
+                    else teacher_logits(context, teachers, inputs.of(learnt), made.objective)
                 )
             if learning.runs_teachers(stage):
                 fixed[train.TEACHERS] = taught[place]

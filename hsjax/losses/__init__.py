@@ -25,9 +25,11 @@ from hsjax.losses.distillation import (
     ttm,
     wttm,
 )
+from hsjax.losses.groups import Risks, group_dro, risks, v_rex
 from hsjax.losses.logits import binary
 
 __all__ = [
+    "Risks",
     "bce",
     "binary",
     "class_balanced_weights",
@@ -39,12 +41,15 @@ __all__ = [
     "ensemble_binary_logits",
     "ensemble_logits",
     "focal",
+    "group_dro",
     "hinton",
     "kl",
+    "risks",
     "soft_bce",
     "soft_cross_entropy",
     "standardise",
     "standardised_kl",
     "ttm",
+    "v_rex",
     "wttm",
 ]

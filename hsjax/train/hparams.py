@@ -12,6 +12,8 @@ DEFAULTS = {
     "positive_weight": 1.0,  # of the positive class in the binary cross-entropy
     "focal_gamma": 2.0,  # Lin et al. 2017
     "mixup": 0.0,  # alpha of the Beta distribution; 0 mixes nothing
+    "group_step": 0.01,  # of the shares of groups; Sagawa et al. 2020
+    "group_penalty": 1.0,  # on the variance of their losses; Krueger et al. 2021 try 1 to 10,000
     "ema_decay": 0.999,  # of averages, momentum networks and mean teachers
     "dkd_alpha": 1.0,  # Zhao et al. 2022
     "dkd_beta": 8.0,

@@ -99,6 +99,9 @@ def start(
     learner = train.Learner(network, objective, sgd(**settings), averages)
     teachers = tuple(variables(one, 1 + number) for number, one in enumerate(getattr(objective, "teachers", ())))
     fixed = {train.TEACHERS: teachers} if teachers else {}
+    if isinstance(objective, train.Grouped):
+        number = jnp.arange(examples)
+        fixed = {train.GROUPS: train.Membership(number % 3, jnp.full(3, 1 / 3))}
 
     def init(ours):
         return learner.init(jax.random.key(0), EXAMPLE, HPARAMS, lambda _: ours, fixed, examples)
@@ -116,6 +119,7 @@ NOISY = train.Views(features=(Change(louder),))
 
 def _named():
     yield from ((f"labels {labels.value}", train.Supervised(labels)) for labels in train.Labels)
+    yield from ((f"groups {rule.value}", train.Grouped(rule=rule)) for rule in train.Groups)
     yield "mixed", train.Supervised(mix=True)
     yield "changed", train.Supervised(views=NOISY)
     for soft in train.Soft:

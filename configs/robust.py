@@ -1,0 +1,154 @@
+"""Heart sounds of other people and other devices: what helps a small network that has to judge them.
+
+python -m hsjax.launch --config=configs/robust.py                  embedded synthetic data
+python -m hsjax.launch --config=configs/robust.py:physionet2016    our student for other people, with its int8 file
+python -m hsjax.launch --config=configs/robust.py:ablation         other devices: what each idea brings
+python -m hsjax.launch --config=configs/robust.py:yaseen2018       the same student on the other papers' data, under
+python -m hsjax.launch --config=configs/robust.py:pascal           their protocols and without leaks
+"""
+
+from typing import Any
+
+from hsjax import config as base_config
+from hsjax.types import UserError
+
+_COMMAND = "python -m hsjax.launch --config=configs/robust.py"
+
+# Convolutions along time over all bands: quick to train, where depthwise-separable ones take ten times as long.
+_STUDENT: dict[str, Any] = {"model": "sarkhel-conv1d", "options": {"widths": (32, 48, 64)}}
+_TEACHER: dict[str, Any] = {"model": "sarkhel-conv1d"}
+
+# Another stethoscope in another room: an equaliser with a low-pass, and noise of any colour.
+_DEVICE = {
+    "samples": {
+        "stethoscope": {"gain_db": 10.0, "corner": (150.0, 1000.0), "probability": 0.8},
+        "add_coloured_noise": {"snr_db": (5.0, 30.0), "exponent": (0.0, 2.0), "probability": 0.5},
+    }
+}
+_BALANCED = "balanced-subsets"
+
+_IDEAS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "balanced": {"class_weighting": _BALANCED},
+    "group_dro": {"groups": "group-dro"},
+    "v_rex": {"groups": "v-rex", "class_weighting": _BALANCED},
+    "mixup": {"class_weighting": _BALANCED, "constants": {"mixup": 0.3}},
+    "device": {"class_weighting": _BALANCED, "augment": _DEVICE},
+    "ensemble": {
+        "class_weighting": _BALANCED,
+        "objective": "distil",
+        "teacher": "balanced + group_dro + device",
+        "temperature": 2.0,
+        "alpha": 0.5,
+    },
+}
+"""What is changed in training, each beside the others; centred windows and aggregation are settings of a run."""
+
+
+def get_config(variant: str = ""):
+    config = base_config.base()
+    config.name = "robust"
+    config.command = _COMMAND + (f":{variant}" if variant else "")
+    config.features.name = "log-mel"
+    {
+        "": _embedded,
+        "physionet2016": _other_people,
+        "ablation": _other_devices,
+        "yaseen2018": _yaseen,
+        "pascal": _pascal,
+    }.get(variant, _unknown(variant))(config)
+    config.stages.report = base_config.report_stage()
+    config.pipeline = (*config.pipeline, "report")
+    return config
+
+
+def _unknown(variant: str):
+    def refuse(_):
+        raise UserError(
+            f"configs/robust.py has no variant {variant!r}; there are physionet2016, ablation, yaseen2018 and pascal, "
+            "and none for synthetic data"
+        )
+
+    return refuse
+
+
+def _embedded(config) -> None:
+    """Synthetic recordings are of one origin: there is one group of each class, and nothing to be robust against."""
+    config.data.synthetic.subjects = 60
+    config.features.center_window = True
+    names = ("plain", "balanced", "group_dro")
+    config.stages = {name: base_config.train_stage(**_STUDENT, epochs=4, **_IDEAS[name]) for name in names}
+    config.stages.export = base_config.export_stage(models=("group_dro",), variants=("tflite-float32", "tflite-int8"))
+    config.pipeline = (*names, "export")
+    config.evaluate.differences = ("balanced - plain", "group_dro - plain")
+
+
+def _other_people(config) -> None:
+    """Devices are known, people are not: windows as they are, classes balanced."""
+    config.data.name = "physionet2016"
+    common = {"class_weighting": "balanced", "average": True, "constants": {"ema_decay": 0.99}}
+    quantised = {"learning_rate": 1e-4, "warmup_fraction": 0.0}
+    config.stages = {
+        "teacher": base_config.train_stage(**_TEACHER, **common, epochs=6),
+        "student": base_config.train_stage(**_STUDENT, **common, epochs=8),
+        "kd": base_config.train_stage(
+            **_STUDENT, **common, epochs=8, objective="distil", teacher="teacher", temperature=2.0, alpha=0.3
+        ),
+        "kd_int8": base_config.train_stage(
+            **_STUDENT, class_weighting="balanced", begin="kd", epochs=1, quantise={"weights": 8}, optimizer=quantised
+        ),
+    }
+    config.stages.export = base_config.export_stage(
+        models=("kd", "kd_int8"), variants=("tflite-float32", "tflite-int8")
+    )
+    config.pipeline = ("teacher", "student", "kd", "kd_int8", "export")
+    config.evaluate.differences = ("kd - student", "student - teacher")
+
+
+def _other_devices(config) -> None:
+    """Every idea with the same budget, under both protocols."""
+    config.data.name = "physionet2016"
+    config.protocols = ("grouped", "leave-one-subset-out")
+    config.features.center_window = True
+    common = {"average": True, "epochs": 3}
+    config.stages = {name: _idea(name, common) for name in _IDEAS}
+    config.pipeline = tuple(_IDEAS)
+    config.evaluate.differences = ()
+
+
+def _idea(name: str, common: dict[str, Any]):
+    changes = _IDEAS[name]
+    constants = {"ema_decay": 0.99} | changes.get("constants", {})
+    return base_config.train_stage(**_STUDENT | common | changes | {"constants": constants})
+
+
+def _yaseen(config) -> None:
+    """As Mahapatra divides it (files at random), and with near-copies of a file kept together."""
+    config.data.name = "yaseen2018"
+    config.protocols = ("paper", "grouped")
+    config.prepare.cut, config.prepare.window_seconds, config.prepare.hop_seconds = "first", 2.0, 2.0
+    config.split.paper = {"test": 0.1, "validation": 2 / 9, "unit": "recording", "stratified": True}
+    _alone(config)
+
+
+def _pascal(config) -> None:
+    """As configs/contrastive_kd.py divides it (Sarkhel does not say), and with recordings of one source together."""
+    config.data.name = "pascal"
+    config.protocols = ("paper", "grouped")
+    config.prepare.window_seconds = config.prepare.hop_seconds = 4.0
+    config.split.paper = {"test": 0.2, "validation": 0.15, "unit": "recording", "stratified": True}
+    config.split.grouped.folds = 1
+    _alone(config)
+
+
+def _alone(config) -> None:
+    config.stages = {
+        "student": base_config.train_stage(
+            **_STUDENT, class_weighting="balanced", average=True, constants={"ema_decay": 0.98}, epochs=60,
+            batch_size=16, select="accuracy",
+        ),
+        "export": base_config.export_stage(
+            models=("student",), variants=("tflite-float32", "tflite-int8"), protocol="paper"
+        ),
+    }  # fmt: skip
+    config.pipeline = ("student", "export")
