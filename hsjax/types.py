@@ -52,6 +52,18 @@ class Level(enum.StrEnum):
     STANDARD = "standard"
 
 
+class Aggregation(enum.StrEnum):
+    """What the windows of a recording count for in its probabilities, which are a mean over them.
+
+    MEAN: all the same. CONFIDENCE: 1 minus the entropy of the window's own probabilities over that of even ones, so
+    that a window of which the network can tell nothing, of noise or a rubbed stethoscope, counts for nothing; where it
+    can tell nothing of any, all count the same.
+    """
+
+    MEAN = "mean"
+    CONFIDENCE = "confidence"
+
+
 class Fit(enum.StrEnum):
     """Where zeros go in a recording that is shorter than a window; what is too long keeps its beginning.
 

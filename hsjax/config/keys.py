@@ -102,6 +102,8 @@ def base() -> ConfigDict:
                 },
             },
             "evaluate": {
+                # of windows to recordings: mean of probabilities, or one in which windows count by their confidence
+                "aggregation": "mean",
                 "bootstrap": 1000,  # resamples of groups behind every interval
                 "differences": (),  # pairs "a - b" of train stages to compare on the same test examples
             },

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from hsjax.config import compression, sweeps, training
 from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
 from hsjax.config.keys import TEMPLATES, base, refuse_unknown
-from hsjax.types import Fit, Level, UserError
+from hsjax.types import Aggregation, Fit, Level, UserError
 
 
 def stages(config: ConfigDict, kind: StageKind) -> dict[str, ConfigDict]:
@@ -72,6 +72,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     problem = _whole_recording_problem(prepare)
     if problem:
         yield problem
+    choice(Aggregation, config.evaluate.aggregation, "evaluate.aggregation")
     if config.evaluate.bootstrap < 100:
         yield "config.evaluate.bootstrap must be at least 100 for a 95 % interval"
     stages_by_name = stages(config, StageKind.TRAIN)

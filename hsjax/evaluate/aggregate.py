@@ -4,14 +4,16 @@ import dataclasses
 
 import numpy as np
 
-from hsjax.types import Predictions
+from hsjax.runtime import aggregation
+from hsjax.types import Aggregation, Predictions
 
 
-def recordings(segments: Predictions) -> Predictions:
-    """One row a recording: the mean of its segments' probabilities.
+def recordings(segments: Predictions, rule: Aggregation = Aggregation.MEAN) -> Predictions:
+    """One row a recording: the mean of its segments' probabilities, as `predict` takes it.
 
     Args:
       segments: predictions of unit `segment`.
+      rule: what a segment counts for.
 
     Returns:
       Predictions of unit `recording`, sorted by recording id.
@@ -21,12 +23,16 @@ def recordings(segments: Predictions) -> Predictions:
     """
     if segments.unit != "segment":
         raise ValueError(f"only segments aggregate to recordings, not unit {segments.unit!r}")
-    ids, first, index, size = np.unique(segments.recording, return_index=True, return_inverse=True, return_counts=True)
+    ids, first, index = np.unique(segments.recording, return_index=True, return_inverse=True)
     label, group = segments.label[first], segments.group[first]
     if (label[index] != segments.label).any() or (group[index] != segments.group).any():
         raise ValueError("the segments of one recording must share its label and group")
-    total = np.zeros((len(ids), segments.probabilities.shape[1]))
-    np.add.at(total, index, segments.probabilities)
+    weight = aggregation.weights(segments.probabilities, rule)
+    # Where none counts for anything, all count the same.
+    sums = np.bincount(index, weight, len(ids))
+    weight = np.where(sums[index] > 0, weight, 1.0)
+    total, sums = np.zeros((len(ids), segments.probabilities.shape[1])), np.bincount(index, weight, len(ids))
+    np.add.at(total, index, weight[:, None] * segments.probabilities)
     return dataclasses.replace(
         segments,
         unit="recording",
@@ -34,5 +40,5 @@ def recordings(segments: Predictions) -> Predictions:
         start=np.zeros(len(ids)),
         group=group,
         label=label,
-        probabilities=(total / size[:, None]).astype(segments.probabilities.dtype),
+        probabilities=(total / sums[:, None]).astype(segments.probabilities.dtype),
     )

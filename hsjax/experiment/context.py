@@ -23,7 +23,7 @@ from hsjax.experiment import folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
 from hsjax.models import quantised
 from hsjax.models.pretrained import load as load_pretrained
-from hsjax.types import Batch, Dataset, Examples, Part, RunKey, Split, UserError
+from hsjax.types import Aggregation, Batch, Dataset, Examples, Part, RunKey, Split, UserError
 
 CACHE_VARIABLE = "HSJAX_CACHE"
 
@@ -131,6 +131,11 @@ class Context:
     def unit(self) -> str:
         """What is scored in the first place."""
         return "recording" if self.labelled else "segment"
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How windows become recordings."""
+        return choice(Aggregation, self.config.evaluate.aggregation, "evaluate.aggregation")
 
     @functools.cached_property
     def positive(self) -> int | None:

@@ -87,7 +87,7 @@ def source(context: Context, stage: ConfigDict, name: str) -> Source:
         folder.load_predictions(train_stage.predictions_path(path, split)) for split in ("validation", "test")
     )
     if context.labelled:
-        validation, test = evaluate.recordings(validation), evaluate.recordings(test)
+        validation, test = (evaluate.recordings(part, context.aggregation) for part in (validation, test))
     threshold = None
     if context.positive is not None:
         threshold = evaluate.choose(validation.probabilities[:, context.positive], validation.label == context.positive)
@@ -100,7 +100,7 @@ def source(context: Context, stage: ConfigDict, name: str) -> Source:
         logits = train.logits(*in_float, context.inputs(stage.protocol, stage.fold).of(index))
         test_in_float = train_stage.segment_predictions(context, test.key, index, logits)
         if context.labelled:
-            test_in_float = evaluate.recordings(test_in_float)
+            test_in_float = evaluate.recordings(test_in_float, context.aggregation)
     return Source(test.key, network, variables, in_float, context.front_end, state, threshold, test, test_in_float)
 
 

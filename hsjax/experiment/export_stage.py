@@ -11,7 +11,7 @@ from hsjax.experiment.context import Context
 from hsjax.experiment.export_source import Source
 from hsjax.export import models as exported
 from hsjax.micro import front_end_file
-from hsjax.runtime import Aggregation, BeatCut, Description, Variant, quiet
+from hsjax.runtime import BeatCut, Description, Variant, quiet
 from hsjax.types import Fit, Level, UserError
 
 _EXTRAS = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
@@ -89,7 +89,7 @@ def _description(context: Context, source: Source) -> Description:
         labels=context.dataset.classes,
         positive=context.dataset.positive,
         threshold=source.threshold,
-        aggregation=Aggregation.MEAN,
+        aggregation=context.aggregation,
         sample_rate=context.config.prepare.sample_rate,
         window=window,
         hop=hop,

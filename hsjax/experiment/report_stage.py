@@ -66,7 +66,7 @@ def _predictions(context: Context) -> Iterator[Predictions]:
             segments = folder.load_predictions(train_stage.predictions_path(part.path, split))
             yield segments
             if context.labelled:
-                yield evaluate.recordings(segments)
+                yield evaluate.recordings(segments, context.aggregation)
     yield from exports.predictions(context)
 
 

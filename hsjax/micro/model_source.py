@@ -9,15 +9,19 @@ from hsjax.micro.session import Arena, MicroSession
 from hsjax.runtime import litert
 from hsjax.runtime.litert import Quantisation
 from hsjax.runtime.sidecar import Sidecar
-from hsjax.types import UserError
+from hsjax.types import Aggregation, UserError
 
 _ARENA_STEP = 16  # bytes that arenas are aligned to
 
 _DECISION = """\
-/* Probabilities of a window are the softmax of its logits, those of a recording the mean over its windows. The
- * likeliest class is predicted; with a threshold, HS_POSITIVE from HS_THRESHOLD on, which for a single window is when
- * its int8 output less the other class's is at least HS_THRESHOLD_STEPS. */
+/* Probabilities of a window are the softmax of its logits, those of a recording the mean over its windows{weighted}.
+ * The likeliest class is predicted; with a threshold, HS_POSITIVE from HS_THRESHOLD on, which for a single window is
+ * when its int8 output less the other class's is at least HS_THRESHOLD_STEPS. */
 """
+_WEIGHTED = {
+    Aggregation.MEAN: "",
+    Aggregation.CONFIDENCE: ",\n * in which each counts for 1 less its entropy over that of even probabilities",
+}
 
 
 def config(described: Sidecar, quantisation: Quantisation, features: dict[str, int]) -> str:
@@ -57,7 +61,7 @@ def header(described: Sidecar, session: MicroSession, arena: Arena, operators: t
         "HS_OUTPUT_SCALE": f"{literals.real(quantisation.scale)} /* logit = scale * (int8 - zero point) */",
         "HS_OUTPUT_ZERO_POINT": f"({quantisation.zero_point})",
     }
-    decision = _DECISION
+    decision = _DECISION.format(weighted=_WEIGHTED[described.aggregation])
     if described.positive is not None and described.threshold is not None:
         decision += tables.definitions(
             {

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from hsjax import runtime
 from hsjax.data import audio
-from hsjax.runtime import sidecar
+from hsjax.runtime import aggregation, sidecar
 from hsjax.types import UserError
 
 
@@ -19,7 +19,7 @@ class Prediction:
 
     Attributes:
       label: the predicted class.
-      probabilities: of the recording, by label: the mean over its windows.
+      probabilities: of the recording, by label: the mean over its windows, as its sidecar says to take it.
       windows: how many there were.
       milliseconds: from the file (or, without one, from the samples) to the label.
       decode_milliseconds: the part of it that decoding took, 0 without a file.
@@ -107,8 +107,7 @@ class Predictor:
             windows, _ = audio.first_window(levelled, described.window, described.fit)
         else:
             windows, _ = audio.windows(levelled, described.window, described.hop, described.fit)
-        # The mean in float64 and rounded once, as recordings are scored in `evaluate`.
-        mean = self.window_probabilities(windows).mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = aggregation.over_windows(self.window_probabilities(windows), described.aggregation)
         probabilities = dict(zip(described.labels, mean.tolist(), strict=True))
         return Prediction(
             label=decide(probabilities, described),

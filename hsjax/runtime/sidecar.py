@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hsjax.runtime import files
-from hsjax.types import Fit, Level, UserError
+from hsjax.types import Aggregation, Fit, Level, UserError
 
 FORMAT = 3
 """Of the sidecar; another number means other fields."""
@@ -70,12 +70,6 @@ class Input(enum.StrEnum):
 
     SAMPLES = "samples"
     FEATURES = "features"
-
-
-class Aggregation(enum.StrEnum):
-    """How a recording's probabilities come from those of its windows."""
-
-    MEAN = "mean"
 
 
 class Normalisation(enum.StrEnum):

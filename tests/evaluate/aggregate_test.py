@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hsjax.evaluate import aggregate
-from hsjax.types import Predictions, RunKey
+from hsjax.types import Aggregation, Predictions, RunKey
 
 SEGMENTS = Predictions(
     key=RunKey("synthetic", "grouped", "kd", 0),
@@ -34,3 +34,12 @@ def test_contradicting_segments_are_refused():
         aggregate.recordings(dataclasses.replace(SEGMENTS, label=np.array([1, 0, 0, 0, 0], np.int32)))
     with pytest.raises(ValueError, match="only segments"):
         aggregate.recordings(aggregate.recordings(SEGMENTS))
+
+
+def test_recordings_are_scored_as_predict_does_it():
+    """Of recording a two windows tell something, 1 - H(0.9, 0.1) = 0.531 each; of b 0.02905 and 0.27807."""
+    recordings = aggregate.recordings(SEGMENTS, Aggregation.CONFIDENCE)
+    b = (0.02905 * 0.4 + 0.27807 * 0.2) / (0.02905 + 0.27807)
+    np.testing.assert_allclose(recordings.probabilities, [[0.5, 0.5], [b, 1 - b]], atol=1e-5)
+    even = dataclasses.replace(SEGMENTS, probabilities=np.full((5, 2), 0.5, np.float32))
+    np.testing.assert_allclose(aggregate.recordings(even, Aggregation.CONFIDENCE).probabilities, 0.5)

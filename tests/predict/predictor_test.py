@@ -6,13 +6,14 @@ import flatbuffers
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import soundfile
 from ai_edge_litert import schema_py_generated as schema
 
 from hsjax import predict, runtime
 from hsjax.export import tflite
 from hsjax.runtime import Input, Variant, sidecar
-from hsjax.types import Fit, Level, UserError
+from hsjax.types import Aggregation, Fit, Level, UserError
 from tests import endless
 from tests.predict.toy import DESCRIPTION, GAIN, HOP, MODELS, RATE, WINDOW, describe, level, tone
 
@@ -35,6 +36,17 @@ def test_windows_softmax_mean(folder, name):
     assert prediction.label == "loud"
     assert prediction.milliseconds > 0
     assert prediction.decode_milliseconds == 0
+
+
+def test_windows_count_by_their_confidence_where_the_sidecar_says_so(folder):
+    describe(folder, aggregation=Aggregation.CONFIDENCE)
+    samples = np.concatenate([tone(0.1, RATE, 0.1), tone(0.2, RATE, 0.9)]).astype(np.float32)
+    found = predict.Predictor(folder / MODELS[0]).samples(samples, RATE)
+    windows = by_hand(np.stack([samples[start : start + WINDOW] for start in (0, 50, 100, 150, 200)]))
+    weight = 1 - scipy.stats.entropy(windows, base=2, axis=1)
+    expected = weight @ windows / weight.sum()
+    np.testing.assert_allclose(list(found.probabilities.values()), expected, atol=1e-5)
+    assert np.abs(expected - windows.mean(axis=0)).max() > 0.01
 
 
 def test_the_threshold_is_of_the_recordings_positive_class(folder):

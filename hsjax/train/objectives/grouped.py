@@ -72,7 +72,8 @@ class Grouped(Supervised):
         """Memory holds the shares of group DRO."""
         if self.rule is Groups.V_REX:
             return {}, {}
-        return {}, {_SHARE: jnp.array(start.fixed[GROUPS].share)}
+        share = start.fixed[GROUPS].share
+        return {}, {_SHARE: jnp.array(share, share.dtype)}  # with its dtype: no weak type, which a step would lose
 
     def __call__(self, network: Network, parts: Parts, batch: Batch, hparams: HParams, key: Array):
         """See `Objective`."""
