@@ -26,6 +26,7 @@ _DEVICE = {
     }
 }
 _BALANCED = "balanced-subsets"
+_VARIANTS = ("tflite-float32", "tflite-int8")
 
 _IDEAS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -80,8 +81,9 @@ def _embedded(config) -> None:
     config.features.center_window = True
     config.evaluate.aggregation = "confidence"
     names = ("plain", "balanced", "group_dro")
-    config.stages = {name: base_config.train_stage(**_STUDENT, epochs=4, **_IDEAS[name]) for name in names}
-    config.stages.export = base_config.export_stage(models=("group_dro",), variants=("tflite-float32", "tflite-int8"))
+    stages = {name: base_config.train_stage(**_STUDENT, epochs=4, **_IDEAS[name]) for name in names}
+    stages["export"] = base_config.export_stage(models=("group_dro",), variants=_VARIANTS)
+    config.stages = stages
     config.pipeline = (*names, "export")
     config.evaluate.differences = ("balanced - plain", "group_dro - plain")
 
@@ -100,10 +102,8 @@ def _other_people(config) -> None:
         "kd_int8": base_config.train_stage(
             **_STUDENT, class_weighting="balanced", begin="kd", epochs=1, quantise={"weights": 8}, optimizer=quantised
         ),
+        "export": base_config.export_stage(models=("kd", "kd_int8"), variants=_VARIANTS),
     }
-    config.stages.export = base_config.export_stage(
-        models=("kd", "kd_int8"), variants=("tflite-float32", "tflite-int8")
-    )
     config.pipeline = ("teacher", "student", "kd", "kd_int8", "export")
     config.evaluate.differences = ("kd - student", "student - teacher")
 
@@ -150,8 +150,6 @@ def _alone(config) -> None:
             **_STUDENT, class_weighting="balanced", average=True, constants={"ema_decay": 0.98}, epochs=60,
             batch_size=16, select="accuracy",
         ),
-        "export": base_config.export_stage(
-            models=("student",), variants=("tflite-float32", "tflite-int8"), protocol="paper"
-        ),
+        "export": base_config.export_stage(models=("student",), variants=_VARIANTS, protocol="paper"),
     }  # fmt: skip
     config.pipeline = ("student", "export")
