@@ -35,6 +35,7 @@ CONFINED = {
     "ai_edge_litert": {"runtime"},
     "onnxruntime": {"runtime"},
     "matplotlib": {"report"},
+    "shap": {"evaluate"},
     "tflite_micro": {"micro"},
 }
 NO_JAX = {"types", "config", "progress", "data", "runtime", "predict", "bench", "evaluate", "report", "launch"}
@@ -85,7 +86,17 @@ def test_no_utils():
 
 def test_the_core_imports_without_the_extras():
     """Where TensorFlow and the runtimes do not install, runs without an export stage go on all the same."""
-    extras = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "beartype", "librosa", "sklearn")
+    extras = (
+        "tensorflow",
+        "tf2onnx",
+        "onnx",
+        "onnxruntime",
+        "ai_edge_litert",
+        "beartype",
+        "librosa",
+        "sklearn",
+        "shap",
+    )
     blocked = "; ".join(f"sys.modules['{name}'] = None" for name in extras)
     program = f"import sys; {blocked}; import hsjax.experiment.run, hsjax.predict, hsjax.bench, hsjax.data.__main__"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -53,7 +53,7 @@ def test_unknown_variant_names_the_known():
         ({"stages.kd.alpha": 1.5}, "alpha"),
         ({"stages.kd.epochs": 0}, "epochs"),
         ({"stages.kd.optimizer.learning_rate": 0.0}, "learning_rate"),
-        ({"stages.kd.kind": "trian"}, "must be one of train, classical, cluster, export, report"),
+        ({"stages.kd.kind": "trian"}, "must be one of train, classical, cluster, explain, export, report"),
         ({"stages.export.models": ("tutor",)}, "names 'tutor'"),
         ({"stages.export.models": ()}, "is empty"),
         ({"stages.export.protocol": "paper"}, "which config.protocols does not run"),

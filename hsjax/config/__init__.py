@@ -12,6 +12,7 @@ from hsjax.config.keys import (
     base,
     classical_stage,
     cluster_stage,
+    explain_stage,
     export_stage,
     report_stage,
     train_stage,
@@ -19,7 +20,7 @@ from hsjax.config.keys import (
 )
 from hsjax.config.sweeps import AT, grid, members, of_member
 from hsjax.config.training import NO_GROUPS, earlier, pairs, predicts, teachers
-from hsjax.config.validation import differences, stages, validate
+from hsjax.config.validation import averages, differences, stages, validate
 
 __all__ = [
     "AT",
@@ -31,6 +32,7 @@ __all__ = [
     "StageKind",
     "UnknownGroups",
     "WholeFilter",
+    "averages",
     "base",
     "choice",
     "classical_stage",
@@ -38,6 +40,7 @@ __all__ = [
     "compressed",
     "differences",
     "earlier",
+    "explain_stage",
     "export_stage",
     "grid",
     "keeps_ranges",

@@ -10,11 +10,13 @@ class StageKind(enum.Enum):
     """What a stage does. The first three predict, and run for every protocol, seed and fold; the others run once.
 
     TRAIN: a network. CLASSICAL: a model of scikit-learn. CLUSTER: classes from clusters of a network's embeddings.
+    EXPLAIN: SHAP values of networks.
     """
 
     TRAIN = "train"
     CLASSICAL = "classical"
     CLUSTER = "cluster"
+    EXPLAIN = "explain"
     EXPORT = "export"
     REPORT = "report"
 

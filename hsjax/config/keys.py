@@ -106,6 +106,7 @@ def base() -> ConfigDict:
                 "aggregation": "mean",
                 "bootstrap": 1000,  # resamples of groups behind every interval
                 "differences": (),  # pairs "a - b" of train stages to compare on the same test examples
+                "averages": (),  # "name = a + b + c": each figure's mean over several stages, as papers claim it
             },
             "stages": {},  # by name, made by the functions below
             "pipeline": (),  # names of the stages to run, in order; a stage not named here is left out
@@ -274,6 +275,24 @@ def cluster_stage(of: str, **changes: Any) -> ConfigDict:
     )
 
 
+def explain_stage(**changes: Any) -> ConfigDict:
+    """A stage that says which parts of test examples a network goes by: SHAP values (Lundberg and Lee 2017)."""
+    return _changed(
+        {
+            "kind": StageKind.EXPLAIN.value,
+            "models": (),  # train stages to explain
+            "protocol": "grouped",  # which of the trained ones
+            "seed": 0,
+            "fold": 0,  # which of several folds: its number, or the sub-dataset that was left out
+            "examples": 4,  # test windows of different groups, the classes in turn
+            "background": 8,  # training windows that stand for what is hidden, as many of each class
+            "patches": (5, 9),  # of each window: parts along coefficients and along time
+            "evaluations": 500,  # sets of patches that are looked at, for each window
+        },
+        changes,
+    )
+
+
 def export_stage(**changes: Any) -> ConfigDict:
     """A stage that turns trained networks into files and holds them against the parity gate."""
     return _changed(
@@ -318,6 +337,7 @@ TEMPLATES = {
     StageKind.TRAIN: lambda: train_stage(""),
     StageKind.CLASSICAL: lambda: classical_stage(""),
     StageKind.CLUSTER: lambda: cluster_stage(""),
+    StageKind.EXPLAIN: explain_stage,
     StageKind.EXPORT: export_stage,
     StageKind.REPORT: report_stage,
 }

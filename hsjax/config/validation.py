@@ -21,6 +21,12 @@ def differences(config: ConfigDict) -> list[tuple[str, str]]:
     return [(a.strip(), b.strip()) for a, _, b in (pair.partition(" - ") for pair in config.evaluate.differences)]
 
 
+def averages(config: ConfigDict) -> dict[str, tuple[str, ...]]:
+    """The stages of each of `config.evaluate.averages`, written `name = a + b`, by name."""
+    parted = (entry.partition("=") for entry in config.evaluate.averages)
+    return {name.strip(): tuple(stage.strip() for stage in of.split("+")) for name, _, of in parted}
+
+
 def validate(config: ConfigDict) -> None:
     """Raise a UserError, saying what to do, for unknown keys and settings that contradict each other."""
     refuse_unknown(config, base(), "")
@@ -100,6 +106,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.stages.{name}.of is {stage.of!r}; name a train stage before it in config.pipeline"
         if not stage.clusters or any(not isinstance(count, int) or count < 2 for count in stage.clusters):
             yield f"config.stages.{name}.clusters is {stage.clusters!r}; give numbers from 2 on"
+    for name, stage in stages(config, StageKind.EXPLAIN).items():
+        yield from _explain_problems(config, name, stage, [one for one in trained if one not in learning_alone])
     for name, stage in stages(config, StageKind.EXPORT).items():
         for model in stage.models:
             if model in fitted:
@@ -138,6 +146,27 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
         elif any(_stage_of(name) in learning_alone for name in pair):
             yield f"config.evaluate.differences has {' - '.join(pair)!r}, of which one learns no classes; leave it out"
+    for average, of in averages(config).items():
+        lacking = [name for name in of if name not in (*trained, *fitted) or _stage_of(name) in learning_alone]
+        if lacking or not average or average in config.stages:
+            text = f"{average} = {' + '.join(of)}"
+            yield f"config.evaluate.averages has {text!r}; want 'name = a + b', a new name of stages in config.pipeline"
+
+
+def _explain_problems(config: ConfigDict, name: str, stage: ConfigDict, known: list[str]) -> Iterator[str]:
+    """What is wrong with a stage that explains networks, of which `known` are trained on classes."""
+    key = f"config.stages.{name}"
+    if not stage.models or any(model not in known for model in stage.models):
+        yield f"{key}.models is {tuple(stage.models)}; name train stages of config.pipeline that learn classes"
+    if stage.protocol not in config.protocols or stage.seed not in config.seeds:
+        yield f"{key} explains protocol {stage.protocol}, seed {stage.seed}, which the run does not train"
+    patches = tuple(stage.patches)
+    if len(patches) != 2 or any(not isinstance(count, int) or count < 1 for count in patches) or patches == (1, 1):
+        yield f"{key}.patches is {patches}; give two whole numbers, of rows and columns, one of them above 1"
+    elif stage.evaluations < 2 * patches[0] * patches[1]:
+        yield f"{key}.evaluations is {stage.evaluations}; give {2 * patches[0] * patches[1]} or more, or fewer patches"
+    if stage.examples < 1 or stage.background < 1:
+        yield f"{key} needs an example and a background of at least one window"
 
 
 def _stage_of(name: str) -> str:

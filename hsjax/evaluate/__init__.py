@@ -2,7 +2,7 @@
 
 from hsjax.evaluate.aggregate import recordings
 from hsjax.evaluate.bootstrap import Decided
-from hsjax.evaluate.rows import MEAN, difference, over_folds, over_seeds, score
+from hsjax.evaluate.rows import MEAN, average, difference, over_folds, over_seeds, score
 from hsjax.evaluate.selection import SELECTABLE, selection
 from hsjax.evaluate.thresholds import choose
 
@@ -10,6 +10,7 @@ __all__ = [
     "MEAN",
     "SELECTABLE",
     "Decided",
+    "average",
     "choose",
     "difference",
     "over_folds",

@@ -88,6 +88,25 @@ def over_folds(
     return rows + [_row(blank, metric, sum(each[metric] for each in counts)) for metric in counts[0]]
 
 
+def average(
+    models: Sequence[bootstrap.Decided], name: str, *, positive: int | None, resamples: int = 1000, seed: int
+) -> list[ResultRow]:
+    """Rows of the mean over several models of the same test units, with 95 % intervals (see `bootstrap.means`).
+
+    Args:
+      models: of one protocol, seed, fold and unit.
+      name: becomes the rows' stage.
+      positive: index of the class to detect, None for multi-class figures.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+    """
+    first = models[0].predictions
+    groups = np.unique(np.concatenate([model.predictions.group for model in models]))
+    blank = dataclasses.replace(template(first.key, first.unit, len(first.label), len(groups)), stage=name)
+    estimates = bootstrap.means(models, positive=positive, resamples=resamples, seed=seed)
+    return [_row(blank, metric, *estimate) for metric, estimate in estimates.items()]
+
+
 def difference(
     a: Sequence[bootstrap.Decided],
     b: Sequence[bootstrap.Decided],

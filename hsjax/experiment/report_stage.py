@@ -5,15 +5,22 @@ import itertools
 import pathlib
 from collections.abc import Iterator
 
-import jax.numpy as jnp
-import numpy as np
-
 from hsjax import config as run_config
-from hsjax import dsp, evaluate, train
+from hsjax import evaluate, train
 from hsjax.config import StageKind
 from hsjax.data import protocols, quarantine
 from hsjax.evaluate import Decided, errors, inference
-from hsjax.experiment import error_analysis, evidence, exports, fit_stage, folder, train_stage
+from hsjax.experiment import (
+    error_analysis,
+    evidence,
+    explain_stage,
+    exports,
+    fit_stage,
+    folder,
+    layers,
+    shown_examples,
+    train_stage,
+)
 from hsjax.experiment.context import Context
 from hsjax.report import members, page, run, tables
 from hsjax.runtime import Input, Variant
@@ -35,6 +42,7 @@ def write(context: Context, name: str) -> pathlib.Path:
     compared = [*decided, *_compared_on_validation(context, predictions)]
     rows = [row for one in compared for row in _score(context, one)]
     rows += _over_folds(context, compared)
+    rows += _averages(context, decided)
     rows += _differences(context, decided)
     rows += _inference(context, predictions, decided)
     rows += evaluate.over_seeds(rows)
@@ -52,8 +60,10 @@ def write(context: Context, name: str) -> pathlib.Path:
     tables.write_curves(directory / tables.CURVES, _curves(context))
     quarantine.write(context.dataset, directory / run.FINDINGS)
     folder.write_json(directory / run.DATA, evidence.describe(context))
+    folder.write_json(directory / run.LAYERS, layers.describe(context))
     folder.write_json(directory / "gate.json", exports.gate_checks(context))
-    _write_examples(context, directory / "examples.npz", context.config.stages[name].examples)
+    shown_examples.write(context, directory / "examples.npz", context.config.stages[name].examples)
+    explain_stage.write(context, directory / run.EXPLANATIONS)
     return page.build(context.workdir, context.published)
 
 
@@ -121,6 +131,28 @@ def _over_folds(context: Context, decided: list[Decided]) -> list[ResultRow]:
         if len(folds) > 1
         for row in evaluate.over_folds(
             folds,
+            positive=context.positive,
+            resamples=context.config.evaluate.bootstrap,
+            seed=context.config.data.split_seed,
+        )
+    ]
+
+
+def _averages(context: Context, decided: list[Decided]) -> list[ResultRow]:
+    """Means over the stages that the config averages over, of each protocol, seed, fold and unit."""
+    models: dict[tuple[str, ...], dict[str, Decided]] = {}
+    for one in decided:
+        key = one.predictions.key
+        if key.variant == "jax":
+            place = (key.protocol, str(key.seed), str(key.fold), one.predictions.unit)
+            models.setdefault(place, {})[key.stage] = one
+    return [
+        row
+        for name, stages in run_config.averages(context.config).items()
+        for by_stage in models.values()
+        for row in evaluate.average(
+            [by_stage[stage] for stage in stages],
+            name,
             positive=context.positive,
             resamples=context.config.evaluate.bootstrap,
             seed=context.config.data.split_seed,
@@ -225,40 +257,3 @@ def _curves(context: Context) -> Iterator[CurveRow]:
             for split in ("train", "validation"):
                 for metric, value in row[split].items():
                     yield CurveRow(context.dataset.name, protocol, name, seed, fold, row["epoch"], split, metric, value)
-
-
-def _write_examples(context: Context, path: pathlib.Path, count: int) -> None:
-    """Test windows of different groups, the classes in turn: sound, spectrogram and features, for the page to draw."""
-    examples, recordings = context.examples, context.dataset.recordings
-    last = context.config.protocols[-1]
-    fold = context.folds(last)[0]
-    split = context.split(last, fold)
-    by_class: dict[int, dict[str, int]] = {}
-    for index in split.test[::-1]:
-        recording = recordings[examples.recording[index]]
-        by_class.setdefault(int(examples.label[index]), {})[recording.group or recording.id] = int(index)
-    turns = itertools.zip_longest(*(list(by_class[label].values())[::-1] for label in sorted(by_class)))
-    chosen = [index for turn in turns for index in turn if index is not None][:count]
-    rate, options = context.config.prepare.sample_rate, context.config.features
-    samples = examples.samples[chosen]
-    # Up to the upper edge of the mel bands: above it there is nothing that the network sees.
-    bins = slice(0, round(min(options.fmax / rate, 0.5) * options.n_fft) + 1)
-    spectrogram = dsp.power_to_db(dsp.power_spectrum(jnp.asarray(samples), options.n_fft, options.hop_length, bins))
-    owners = [recordings[examples.recording[index]] for index in chosen]
-    labels = [context.dataset.classes[examples.label[index]] for index in chosen]
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            samples=samples,
-            sample_rate=rate,
-            spectrogram=np.swapaxes(spectrogram, -1, -2),
-            max_hertz=(bins.stop - 1) * rate / options.n_fft,
-            features=context.inputs(last, fold).on_host(np.array(chosen)),
-            hop_seconds=options.hop_length / rate,
-            title=np.array(
-                [
-                    f"{label}: {owner.id}" + (f" ({owner.subset})" if owner.subset else "")
-                    for label, owner in zip(labels, owners, strict=True)
-                ]
-            ),
-        )

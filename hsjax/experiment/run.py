@@ -6,7 +6,7 @@ import pathlib
 from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
-from hsjax.experiment import closing, export_stage, exports, fit_stage, folder, report_stage, train_stage
+from hsjax.experiment import closing, explain_stage, export_stage, exports, fit_stage, folder, report_stage, train_stage
 from hsjax.experiment.context import Context
 from hsjax.report import terminal
 
@@ -29,6 +29,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     exporting = run_config.stages(config, StageKind.EXPORT)
     for name, stage in exporting.items():
         export_stage.check(name, stage)
+    for name in run_config.stages(config, StageKind.EXPLAIN):
+        explain_stage.check(context, name)
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()
@@ -36,6 +38,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
             train_stage.run(context, trainings)
         for fitting in fit_stage.fittings(context):
             fit_stage.run(context, fitting)
+        for explaining in explain_stage.explained(context):
+            explain_stage.run(context, explaining)
         for name in exporting:
             export_stage.run(context, name)
         for name in run_config.stages(config, StageKind.REPORT):
@@ -51,6 +55,7 @@ def _prepare(context: Context) -> None:
     made = (
         map(context.trained, context.trainings()),
         (fit_stage.folder_of(context, one) for one in fit_stage.fittings(context)),
+        (explain_stage.folder_of(context, one) for one in explain_stage.explained(context)),
     )
     for part in itertools.chain(*made, exports.parts(context)):
         part.check()

@@ -5,6 +5,7 @@ import os
 import pathlib
 
 from hsjax.report import (
+    architectures,
     calibration,
     classes,
     comparisons,
@@ -12,6 +13,7 @@ from hsjax.report import (
     curves,
     data,
     errors,
+    explanations,
     exports,
     gains,
     html,
@@ -68,12 +70,14 @@ def _page(shown: run.Run) -> str:
         comparisons.significance(shown),
         calibration.section(shown),
         compression.section(shown),
+        architectures.section(shown),
         exports.models(shown),
         exports.gate(shown),
         curves.section(shown),
         pictures.confusions(shown),
         pictures.roc(shown),
         errors.section(shown),
+        explanations.section(shown),
         pictures.examples(shown),
         _quarantine(shown),
         _reproduce(shown),

@@ -4,14 +4,29 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hsjax.evaluate.rows import DIFFERENCE, SPREAD
 from hsjax.report import html, wording
-from hsjax.report.cells import NONE, amount, caption, mebibytes, rate, rates, size, stage
+from hsjax.report.cells import (
+    NONE,
+    amount,
+    caption,
+    difference,
+    mebibytes,
+    number,
+    rate,
+    rates,
+    signed,
+    size,
+    stage,
+)
 from hsjax.report.html import Content, Markup, element
 from hsjax.report.run import MODEL, Run
 from hsjax.types import ResultRow
 
 # What is better when it is less; of all other figures of a model itself neither is better.
 _COSTS = ("bytes", "zipped_bytes", "raw_bytes", "arena_bytes", "latency_ms")
+# `variant` of what a text says without a table: a bound (`value`), or a range (`low` to `high`).
+CLAIMED = "claimed"
 # Published figures have three decimals.
 _ROUNDING = 5e-4
 
@@ -19,8 +34,9 @@ _ROUNDING = 5e-4
 def section(run: Run) -> html.Section | None:
     """Ours beside a paper's figures, in its own protocol and in the others; None where no paper has such stages."""
     rows = [row for row in run.published if str(row.seed) == run.config["published"]]
-    ours = [row for row in rows if row.stage in run.stages]
-    further = [row for row in rows if row.stage not in run.stages]
+    known = {*run.stages, *run.combined}
+    ours = [row for row in rows if row.stage in known]
+    further = [row for row in rows if row.stage not in known]
     if not ours:
         return None
     content: list[Content] = []
@@ -148,6 +164,10 @@ def _further(rows: list[ResultRow]) -> Markup:
 
 
 def _published(row: ResultRow) -> Content:
+    if row.variant == CLAIMED:
+        bounds = [row.value] if row.low is None or row.high is None else [row.low, row.high]
+        written = [(signed if row.metric.startswith(DIFFERENCE) else number)(bound) for bound in bounds]
+        return ["claimed: more than ", *written] if len(written) == 1 else ["claimed: ", written[0], " to ", written[1]]
     return _cost(row, row.value) if row.unit == MODEL else rate(row)
 
 
@@ -161,6 +181,8 @@ def _found(run: Run, theirs: ResultRow, protocol: str) -> ResultRow | None:
 
     Of a file of some form its figures have the form's name behind: `bytes:onnx-float32`.
     """
+    if theirs.stage in run.combined:
+        return next(iter(run.of_combined(theirs.stage, protocol, theirs.unit, theirs.metric)), None)
     files = [file for file in run.files if (file.protocol, file.stage) == (protocol, theirs.stage)]
     if theirs.unit != MODEL:
         files = [file for file in files if not file.exported][:1]
@@ -176,6 +198,9 @@ def _found(run: Run, theirs: ResultRow, protocol: str) -> ResultRow | None:
 
 
 def _size(run: Run, name: str, unit: str, protocol: str) -> Content:
+    if name in run.combined:
+        rows = [row for row in run.results if (row.stage, row.protocol, row.unit) == (name, protocol, unit)]
+        return size(next((row for row in rows if row.n is not None), None))
     file = run.leading(protocol, name)
     return NONE if file is None else size(run.find(file, unit, "accuracy"))
 
@@ -187,12 +212,20 @@ def _ours(run: Run, theirs: ResultRow, protocol: str, comparable: bool) -> Conte
     file = run.leading(protocol, theirs.stage)
     if theirs.unit == MODEL:
         cell: Content = _cost(theirs, ours.value)
+    elif theirs.stage in run.combined:
+        spread = run.of_combined(theirs.stage, protocol, theirs.unit, SPREAD + theirs.metric)
+        cell = difference(ours) if theirs.metric.startswith(DIFFERENCE) else rate(ours, next(iter(spread), None))
     elif theirs.split == "validation" or theirs.label or file is None:
         cell = rate(ours)
     else:
         cell = rates(run, file, theirs.unit, [theirs.metric])[0]
     if not comparable or (theirs.unit == MODEL and theirs.metric.partition(":")[0] not in _COSTS):
         return cell
-    reached = ours.value <= theirs.value if theirs.unit == MODEL else ours.value >= theirs.value - _ROUNDING
+    if theirs.unit == MODEL:
+        reached = ours.value <= theirs.value
+    elif theirs.variant == CLAIMED:
+        reached = ours.value > theirs.value if theirs.low is None else ours.value >= theirs.low
+    else:
+        reached = ours.value >= theirs.value - _ROUNDING
     mark = element("span", " reached" if reached else " not reached", class_="passed" if reached else "interval")
     return [cell, mark]

@@ -11,7 +11,22 @@ import numpy as np
 
 from hsjax.evaluate.rows import MEAN
 from hsjax.report import tables
-from hsjax.report.run import CONTROL, DATA, FINDINGS, MODEL, REPORT, Check, File, Listed, Run, Window, file_of
+from hsjax.report.run import (
+    CONTROL,
+    DATA,
+    EXPLANATIONS,
+    FINDINGS,
+    LAYERS,
+    MODEL,
+    REPORT,
+    Check,
+    Explained,
+    File,
+    Listed,
+    Run,
+    Window,
+    file_of,
+)
 from hsjax.types import Predictions, UserError
 
 _TEST, _VALIDATION = "test", "validation"
@@ -30,7 +45,7 @@ def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
     folder = run_dir / REPORT
     if not (run_dir / "config.json").is_file():
         raise UserError(f"{run_dir / 'config.json'} is missing; give the folder of a run")
-    rows = tables.read_results(folder / tables.RESULTS)
+    rows, layers = tables.read_results(folder / tables.RESULTS), folder / LAYERS
     results = [row for row in rows if row.split == _TEST or row.unit == MODEL]
     predictions = [one for one in tables.read_predictions(folder / tables.PREDICTIONS) if one.key.split == _TEST]
     if not results or not predictions:
@@ -54,6 +69,8 @@ def load(run_dir: pathlib.Path, published: pathlib.Path | None) -> Run:
         findings=_findings(folder / FINDINGS),
         checks=_checks(folder / "gate.json"),
         examples=_examples(folder / "examples.npz"),
+        networks_drawn=tuple(json.loads(layers.read_text(encoding="utf-8"))) if layers.is_file() else (),
+        explained=tuple(one for path in sorted((folder / EXPLANATIONS).glob("*.npz")) for one in _explained(path)),
     )
 
 
@@ -100,3 +117,15 @@ def _examples(path: pathlib.Path) -> tuple[Window, ...]:
             Window(str(title), samples, rate, spectrogram, hertz, features, hop)
             for title, samples, spectrogram, features in windows
         )
+
+
+def _explained(path: pathlib.Path) -> Iterator[Explained]:
+    with np.load(path, allow_pickle=False) as stored:
+        of_network = {"stage": str(stored["stage"]), "protocol": str(stored["protocol"]), "seed": int(stored["seed"])}
+        classes = tuple(str(name) for name in stored["classes"])
+        columns = {name: stored[name] for name in ("features", "values", "expected", "output")}
+        for number, (title, label) in enumerate(zip(stored["title"], stored["label"], strict=True)):
+            yield Explained(
+                **of_network, title=str(title), seconds=float(stored["seconds"]), classes=classes, label=int(label),
+                **{name: values[number] for name, values in columns.items()},
+            )  # fmt: skip

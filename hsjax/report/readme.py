@@ -12,6 +12,7 @@ from typing import Any
 
 from hsjax.evaluate.rows import MEAN, SPREAD
 from hsjax.report import tables, wording
+from hsjax.report.published import CLAIMED
 from hsjax.types import ResultRow, UserError
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -70,10 +71,14 @@ def _rows(paper: dict[str, Any], published: list[ResultRow], results: pathlib.Pa
             )
             sizes = [_size(row) for row, _ in (a, b) if row is not None]
             made.append(
-                [paper["title"], stage, wording.metric(metric), f"{theirs[0].value:.3f}" if theirs else _NONE,
+                [paper["title"], stage, wording.metric(metric), _published(theirs[0]) if theirs else _NONE,
                  _cell(*a), _cell(*b), "; ".join(sizes) or _NONE]
             )  # fmt: skip
     return made
+
+
+def _published(row: ResultRow) -> str:
+    return f"claims > {row.value:.3f}" if row.variant == CLAIMED else f"{row.value:.3f}"
 
 
 def _find(

@@ -20,6 +20,9 @@ _HEADLINES = ("macc", "macro_recall")
 # In place of a stage, for rows that are of no model.
 CONTROL = "control"
 DATA, FINDINGS = "data.json", "quarantine.csv"
+# Folder of SHAP values, a file a network.
+EXPLANATIONS = "explanations"
+LAYERS = "layers.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +79,37 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True)
+class Explained:
+    """One test window of a file in report/explanations, and what a network goes by in it.
+
+    Attributes:
+      stage: of the network.
+      protocol: it was trained under.
+      seed: of it.
+      title: what the window is of.
+      seconds: that it lasts.
+      classes: names.
+      label: index of its class.
+      features: float32 (coeffs, frames), as the network sees them.
+      values: SHAP values of its patches, in probability, (classes, rows, columns).
+      expected: mean probabilities over the background, (classes,).
+      output: the window's probabilities, (classes,).
+    """
+
+    stage: str
+    protocol: str
+    seed: int
+    title: str
+    seconds: float
+    classes: tuple[str, ...]
+    label: int
+    features: np.ndarray
+    values: np.ndarray
+    expected: np.ndarray
+    output: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class File:
     """Which model: the network that a stage trained, or a file exported from it."""
 
@@ -114,6 +148,8 @@ class Run:
       findings: files with which something is wrong; None where the run has no list.
       checks: of the parity gate.
       examples: windows to show.
+      explained: windows with the SHAP values of networks.
+      networks_drawn: what they are made of, one entry a network: model, stages, input and layers.
     """
 
     config: Mapping[str, Any]
@@ -129,6 +165,8 @@ class Run:
     findings: tuple[Listed, ...] | None
     checks: tuple[Check, ...]
     examples: tuple[Window, ...]
+    explained: tuple[Explained, ...]
+    networks_drawn: tuple[Mapping[str, Any], ...]
 
     @property
     def dataset(self) -> str:
@@ -270,6 +308,19 @@ class Run:
             if (row.stage, row.protocol, row.variant, row.input, row.unit, row.metric, row.label) == wanted
         )
         return next(found, None)
+
+    @functools.cached_property
+    def combined(self) -> set[str]:
+        """Names of differences between stages and of means over several: what rows can be of beside single stages."""
+        named = {row.stage for row in self.differences}
+        averages = (entry.partition("=")[0].strip() for entry in self.config["evaluate"]["averages"])
+        return named | set(averages)
+
+    def of_combined(self, name: str, protocol: str, unit: str, metric: str) -> list[ResultRow]:
+        """Rows of one figure of a difference or mean, that over all seeds first."""
+        wanted = (name, protocol, unit, metric, "")
+        found = (row for row in self.results if (row.stage, row.protocol, row.unit, row.metric, row.label) == wanted)
+        return sorted(found, key=lambda row: (isinstance(row.seed, int), str(row.seed)))
 
     def warning(self, protocol: str) -> str:
         """Why intervals under a protocol are narrower than they should be; empty where they are not."""

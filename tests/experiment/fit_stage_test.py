@@ -23,9 +23,10 @@ def settings(**changes):
         "majority": run_config.classical_stage("majority"),
         "logistic": run_config.classical_stage("logistic-regression"),
         "clusters": run_config.cluster_stage("student", clusters=(2, 4)),
+        "why": run_config.explain_stage(models=("student",), examples=2, background=3, patches=(2, 3), evaluations=12),
         "report": run_config.report_stage(),
     }
-    config.pipeline = ("student", "majority", "logistic", "clusters", "report")
+    config.pipeline = ("student", "majority", "logistic", "clusters", "why", "report")
     config.evaluate.differences = ("clusters - student", "logistic - majority")
     config.update_from_flattened_dict(changes)
     return config
@@ -73,7 +74,31 @@ def test_the_number_of_clusters_is_on_record(finished):
     assert done["clusters"] in (2, 4)
 
 
+def test_shap_values_share_out_the_probabilities_of_the_network(finished):
+    with np.load(finished / "report" / "explanations" / "why-student.npz") as stored:
+        found = dict(stored)
+    assert found["values"].shape == (2, 2, 2, 3)
+    np.testing.assert_allclose(found["values"].sum((2, 3)) + found["expected"], found["output"], atol=1e-6)
+    predicted = folder.load_predictions(finished / "stages" / "grouped" / "0" / "student" / "predictions-test.npz")
+    for title, output in zip(found["title"], found["output"], strict=True):
+        # Each window is one of those that were tested, of the recording that its title names.
+        its = predicted.probabilities[predicted.recording == str(title).partition(": ")[2].partition(" ")[0]]
+        assert np.abs(its - output).max(axis=1).min() < 1e-5
+    page = (finished / "report" / "index.html").read_text()
+    assert "What the networks go by" in page
+    assert page.count("SHAP values of student, protocol grouped, seed 0 on") == 2
+
+
+def test_networks_are_told_layer_by_layer(finished):
+    (network,) = json.loads((finished / "report" / "layers.json").read_text())
+    assert (network["model"], network["stages"], network["input"]) == ("song-student", ["student"], [13, 101])
+    assert sum(layer["parameters"] for layer in network["layers"]) == 43_250  # Song et al., Table I
+    assert [layer["path"] for layer in network["layers"]][-1] == "logits"
+    assert "43,250 parameters" in (finished / "report" / "index.html").read_text()
+
+
 def test_what_is_finished_is_not_fitted_again(finished, monkeypatch):
+    monkeypatch.setattr("hsjax.evaluate.explanations.explain", lambda *_, **__: pytest.fail("explained again"))
     monkeypatch.setattr("hsjax.evaluate.classical.fit_predict", lambda *_, **__: pytest.fail("fitted again"))
     monkeypatch.setattr("hsjax.evaluate.clustering.fit", lambda *_, **__: pytest.fail("fitted again"))
     run.run(settings(), finished)
@@ -91,7 +116,20 @@ def test_what_contradicts_itself_stops_before_any_work(tmp_path):
         (settings(**{"stages.clusters.clusters": (1,)}), "give numbers from 2 on"),
         (settings(**{"stages.clusters.rule": "vote"}), "composition, nearest-centroid"),
         (settings(**{"stages.logistic.model": "logit"}), "logistic-regression"),
+        (settings(**{"stages.why.models": ("logistic",)}), "name train stages of config.pipeline that learn"),
+        (settings(**{"stages.why.protocol": "paper"}), "explains protocol paper, seed 0, which the run does not train"),
+        (settings(**{"stages.why.patches": (14, 1)}), "evaluations is 12; give 28 or more"),
+        (settings(**{"stages.why.patches": (14, 1), "stages.why.evaluations": 28}), "do not fit features of 13 x"),
+        (settings(**{"stages.why.patches": (1, 1)}), "one of them above 1"),
+        (settings(**{"stages.why.examples": 0}), "at least one window"),
     ):
         with pytest.raises(UserError, match=words):
             run.run(config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_the_library_the_extra_is_named_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("hsjax.evaluate.explanations.installed", lambda: False)
+    with pytest.raises(UserError, match=r"pip install 'hsjax\[explain\]', or leave 'why' out"):
+        run.run(settings(), tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -1,9 +1,11 @@
+import base64
 import csv
 import dataclasses
 import html.parser
 import json
 import pathlib
 import re
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import sklearn.metrics
 
 from hsjax import evaluate
 from hsjax.evaluate import Decided
-from hsjax.report import cells, page, tables, wording
+from hsjax.report import cells, page, published, reading, tables, wording
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey, UserError
 
 PUBLISHED = pathlib.Path(__file__).parents[2] / "configs" / "published.csv"
@@ -83,6 +85,7 @@ def fabricate(run_dir, dataset="physionet2016", seeds=(0,), classes=("normal", "
     config = {
         "name": "kd", "command": "python -m hsjax.launch --config=configs/kd.py", "protocols": ["paper", "grouped"],
         "seeds": list(seeds), "notes": [], "published": "song2023", "pipeline": [*STAGES, "export", "report"],
+        "evaluate": {"averages": ["both = student + kd"]},
     }  # fmt: skip
     (run_dir / "config.json").write_text(json.dumps(config))
     return rows
@@ -110,6 +113,22 @@ def add_optional(run_dir):
         hop_seconds=0.125,
         title=np.array(["normal: r00", "abnormal: r01"]),
     )
+    layers = [
+        {"path": "conv", "type": "Conv", "shape": [4, 7, 2], "parameters": 18, "statistics": 0, "macs": 504},
+        {"path": "logits", "type": "Dense", "shape": [2], "parameters": 6, "statistics": 0, "macs": 4},
+    ]
+    network = {"model": "<small>", "stages": ["student", "kd"], "input": [4, 7], "layers": layers}
+    (report / "layers.json").write_text(json.dumps([network]))
+    values = np.zeros((2, 2, 1, 2))
+    values[0, 1] = [[0.25, -0.05]]
+    (report / "explanations").mkdir()
+    np.savez(
+        report / "explanations" / "why-kd.npz",
+        stage="kd", protocol="grouped", seed=0, seconds=2.0, classes=np.array(["normal", "abnormal"]),
+        title=np.array(["abnormal: r01", "normal: r00"]), label=np.array([1, 0]),
+        features=np.ones((2, 4, 6), np.float32), values=values,
+        expected=np.array([[0.6, 0.4], [0.6, 0.4]]), output=np.array([[0.4, 0.6], [0.3, 0.7]]),
+    )  # fmt: skip
 
 
 class Page(html.parser.HTMLParser):
@@ -348,9 +367,78 @@ def test_gate_exports_and_quarantine(real):
     assert "--config=configs/kd.py" in built.source
 
 
+def test_networks_are_drawn_and_listed(real):
+    *_, built = real
+    (picture,) = [one for one in built.all("img") if one["alt"].startswith("Layers of <small>")]
+    assert "student, kd" in picture["alt"]
+    assert "24 parameters, 508 multiply-accumulates" in picture["alt"]
+    drawn = base64.b64decode(picture["src"].partition("base64,")[2])
+    boxes = xml.etree.ElementTree.fromstring(drawn)
+    words = [element.text for element in boxes if element.tag.endswith("text")]
+    assert words[:3] == ["input", None, "4 x 7"]
+    assert "4 x 7 x 2; 18 parameters, 504 MACs" in words
+    widths = {one.get("fill"): float(one.get("width")) for one in boxes if one.get("height") == "2"}
+    # 6 of 24 parameters and 4 of 508 multiply-accumulates of 376 pixels, the last layer's.
+    assert widths == {"#0072B2": 94, "#D55E00": 3}
+    _, first, last = built.rows("&lt;small&gt; (student, kd), input 4 x 7")
+    assert first == ["conv", "Conv", "4 x 7 x 2", "18", "504"]
+    assert last == ["logits", "Dense", "2", "6", "4"]
+
+
+def test_shap_values_are_shown_with_classes_and_sums(real):
+    *_, built = real
+    pictures = [one for one in built.all("img") if one["alt"].startswith("SHAP values")]
+    right, wrong = (one["alt"] for one in pictures)
+    assert "kd, protocol grouped, seed 0 on abnormal: r01" in right
+    # The decided class first; its largest patch is the first of two, in a window of two seconds.
+    assert "for abnormal the values of 1 x 2 patches sum to +0.20, and the largest, +0.25" in right
+    assert "row 1 from below at 0.0 to 1.0 s" in right
+    assert right.index("for abnormal") < right.index("for normal")
+    assert all(one["src"].startswith("data:image/png;base64,") for one in pictures)
+    assert "decided rightly (normal 0.40, abnormal 0.60)" in built.source
+    assert "decided wrongly: abnormal (normal 0.30, abnormal 0.70)" in built.source
+    assert wrong.index("for abnormal") < wrong.index("for normal")
+
+
 def test_parts_that_a_run_lacks_are_left_out(bare):
     assert {"glance", "results", "exports", "training", "confusion", "reproduce"} <= set(identifiers(bare))
-    assert not {"gate", "examples", "quarantine", "published", "roc"} & set(identifiers(bare))
+    assert not {"gate", "examples", "quarantine", "published", "roc", "networks", "explanations"} & set(
+        identifiers(bare)
+    )
+
+
+def test_claims_of_a_text_stand_beside_means_and_differences(tmp_path):
+    """> 0.8 on average, and 0.02 to 0.04 more of one stage than of the other."""
+    rows = fabricate(tmp_path, seeds=(0, 1))
+    where = {"dataset": "physionet2016", "protocol": "paper", "unit": "recording", "variant": "jax"}
+    where |= {"fold": 0, "split": "test", "input": "features", "label": "", "n": 24, "n_groups": 12}
+    rows += [
+        ResultRow(**where, stage="both", seed=seed, metric=metric, value=value)
+        for seed, metric, value in (
+            (0, "accuracy", 0.85),
+            (evaluate.MEAN, "accuracy", 0.8),
+            ("mean", "sd:accuracy", 0.01),
+        )
+    ]
+    tables.write_results(tmp_path / "report" / tables.RESULTS, rows)
+    head = "dataset,protocol,stage,seed,fold,split,unit,variant,input,metric,label,value,low,high,n,n_groups,volatile\n"
+    line = "physionet2016,paper,{},song2023,0,test,recording,claimed,features,{},,{},,,0\n"
+    claims = tmp_path / "claims.csv"
+    claims.write_text(
+        head + line.format("both", "accuracy", "0.8,,")
+        + line.format("kd - student", "difference:accuracy", "0.02,0.02,0.04")
+    )  # fmt: skip
+    made = published.section(reading.load(tmp_path, claims)).written()
+    lines = [re.sub(r"<[^>]*>", " ", part) for part in made.split("<tr>")]
+    (average,) = [line.split() for line in lines if "accuracy" in line and "both" in line]
+    # 0.8 is not more than 0.8.
+    assert " ".join(average).startswith("both accuracy claimed: more than 0.800 0.800 &nbsp;&plusmn;&nbsp; 0.010 not")
+    (gain,) = [line for line in lines if "difference of accuracy" in line]
+    assert "claimed: +0.020 to +0.040" in " ".join(gain.split())
+    wanted = ("kd - student", "paper", "recording", "difference:accuracy")
+    (ours,) = [row.value for row in rows if (row.stage, row.protocol, row.unit, row.metric) == wanted]
+    assert f"{ours:+.3f}" in gain
+    assert ("not reached" in gain) == (ours < 0.02)
 
 
 def test_more_than_two_classes_have_no_positive_one(bare):
@@ -420,7 +508,7 @@ def test_birton_s_sizes_are_of_one_form_each():
 
 def test_published_table_is_that_of_the_paper():
     rows = tables.read_results(PUBLISHED)
-    assert {row.variant for row in rows} == {"published"}
+    assert {row.variant for row in rows} == {"published", "claimed"}
     rows = [row for row in rows if row.seed == "song2023"]
     table = {(row.stage, row.metric): row.value for row in rows}
     assert table["teacher", "accuracy@0.5"] == 0.905

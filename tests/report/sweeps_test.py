@@ -82,6 +82,7 @@ def write(run_dir, rows):
         "command": "-",
         "notes": [],
         "published": "",
+        "evaluate": {"averages": []},
         "protocols": [PROTOCOL],
         "seeds": SEEDS,
         "stages": stages,
