@@ -39,7 +39,7 @@ def get_config(variant: str):
     config = module.get_config(dataset)
     config.command = f"python -m hsjax.launch --config=tests/benchmarks/papers_shortened.py:{variant}"
     config.protocols, config.seeds = config.protocols[:1], config.seeds[:1]
-    config.evaluate.bootstrap, config.evaluate.differences = 100, ()
+    config.evaluate.bootstrap, config.evaluate.differences, config.evaluate.averages = 100, (), ()
     config.split.grouped.folds = 1
     _SHORTEN[variant](config)
     for name in config.pipeline:
