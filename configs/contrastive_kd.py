@@ -10,8 +10,9 @@ gives no layer, no hyper-parameter, no split and no table: all of them are ours.
     python -m hsjax.launch --config=configs/contrastive_kd.py:paper     everything with six seeds
 
 `crd` is contrastive representation distillation (Tian et al. 2020) beside the cross-entropy, `kd` Hinton's at T = 4 as
-a control, `scratch` the same student on the classes alone. The teacher is the two-dimensional network, by decree: it
-is of the student's family, and nothing was searched for.
+a control, `scratch` the same student on the classes alone. The teacher is the one-dimensional network: of the four it
+was the most accurate on the validation segments of protocol paper (0.80; two-dimensional 0.76, RNN 0.76, LSTM 0.71), and
+costs the least. Nothing else was searched for.
 
 Protocol paper, as we define it: labelled files of sets A and B together; normal, murmur, extra (extrahls and
 extrastole) and artifact; noisy sublabels kept; recordings divided at random 80/20, each class alike. Protocol grouped
@@ -38,7 +39,8 @@ CLASSICAL = (
 )
 # What the embedded form leaves out, or makes smaller, is there to save time.
 _FEW = ("majority", "logistic-regression", "random-forest")
-_COMPARED = ("conv2d", *STUDENTS)
+_TEACHER = "conv1d"
+_COMPARED = (_TEACHER, *STUDENTS)
 _SMALL = {
     "conv1d": {"widths": (16, 32)},
     "conv2d": {"widths": (8, 16, 32)},
@@ -52,7 +54,7 @@ NOTES = (
     "The report gives no layer, hyper-parameter, split or table: networks, training and the protocol are ours, and "
     "what stands beside our figures are two sentences of its text.",
     "The contrastive distillation is CRD (Tian et al. 2020) beside the cross-entropy; which contrastive loss the "
-    "report used, and on which of its teachers, it does not say. Ours learns from the two-dimensional network.",
+    "report used, and on which of its teachers, it does not say. Ours learns from the one-dimensional network.",
     "How the report used K-means is not said: here classes are told from clusters of a network's embeddings, fitted on "
     "training windows.",
     "PASCAL names no people in set A: groups are its days of recording, and in set B patients; where sounds show that "
@@ -76,7 +78,7 @@ def get_config(variant: str = ""):
     config.split.grouped.folds = 1
     config.prepare.window_seconds = config.prepare.hop_seconds = 4.0
     _features(config.features)
-    teachers = ("conv2d",) if variant == "seeds" else TEACHERS
+    teachers = (_TEACHER,) if variant == "seeds" else TEACHERS
     classical = _FEW if variant in ("", "seeds") else CLASSICAL
     clustered = (*teachers, *STUDENTS) if variant else _COMPARED
     if variant:
@@ -91,7 +93,7 @@ def get_config(variant: str = ""):
     # Classes are uneven and files few: all classes weigh the same.
     common: dict[str, Any] = {"batch_size": 32, "class_weighting": "balanced"}
     student = common | {"model": "sarkhel-student", "epochs": of_students}
-    taught = student | {"objective": "distil", "teacher": "conv2d"}
+    taught = student | {"objective": "distil", "teacher": _TEACHER}
     stages = {
         name: base_config.train_stage(
             f"sarkhel-{name}", epochs=of_teachers, options={} if variant else _SMALL[name], **common
@@ -106,7 +108,7 @@ def get_config(variant: str = ""):
     stages |= {f"{name}-kmeans": base_config.cluster_stage(name) for name in clustered}
     stages |= {name: base_config.classical_stage(name) for name in classical}
     small = {} if variant else {"examples": 2, "background": 5, "patches": (4, 6), "evaluations": 100}
-    explained = ("conv2d", "crd") if variant else ("crd",)
+    explained = (_TEACHER, "crd") if variant else ("crd",)
     stages["why"] = base_config.explain_stage(models=explained, **small)
     config.stages = stages
     config.stages.report = base_config.report_stage()
