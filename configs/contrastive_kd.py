@@ -10,9 +10,9 @@ gives no layer, no hyper-parameter, no split and no table: all of them are ours.
     python -m hsjax.launch --config=configs/contrastive_kd.py:paper     everything with six seeds
 
 `crd` is contrastive representation distillation (Tian et al. 2020) beside the cross-entropy, `kd` Hinton's at T = 4 as
-a control, `scratch` the same student on the classes alone. The teacher is the one-dimensional network: of the four it
-was the most accurate on the validation segments of protocol paper (0.80; two-dimensional 0.76, RNN 0.76, LSTM 0.71), and
-costs the least. Nothing else was searched for.
+a control, `scratch` the same student on the classes alone. The teacher is the one-dimensional network: of
+four it was the most accurate on the validation segments of protocol paper, and costs the least. Nothing else was
+searched for.
 
 Protocol paper, as we define it: labelled files of sets A and B together; normal, murmur, extra (extrahls and
 extrastole) and artifact; noisy sublabels kept; recordings divided at random 80/20, each class alike. Protocol grouped
