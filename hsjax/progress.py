@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 
 import rich.console
 import rich.progress
+import rich.table
 
 # When piped, one line at most every so many seconds.
 _LINE_SECONDS = 30.0
+# Characters that a terminal shows beside the description: the shortest bar, the amount, both times.
+_BESIDE = 42
 
 
 @contextlib.contextmanager
@@ -21,15 +24,19 @@ def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
       total: the amount that is all of it. Finishing early (early stopping) is fine.
     """
     if sys.stderr.isatty():
+        console = rich.console.Console(stderr=True)
+        # On a narrow terminal the bar gives way, and then the description.
+        named = rich.table.Column(no_wrap=True, overflow="ellipsis", max_width=max(20, console.width - _BESIDE))
+        whole = rich.table.Column(no_wrap=True)
         columns = (
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("{task.description}", table_column=named),
+            rich.progress.BarColumn(bar_width=None),
+            rich.progress.MofNCompleteColumn(table_column=whole.copy()),
+            rich.progress.TimeElapsedColumn(table_column=whole.copy()),
             rich.progress.TextColumn("left"),
-            rich.progress.TimeRemainingColumn(),
+            rich.progress.TimeRemainingColumn(table_column=whole.copy()),
         )
-        with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as display:
+        with rich.progress.Progress(*columns, console=console) as display:
             task = display.add_task(description, total=total)
             yield lambda amount: display.advance(task, amount)
             display.update(task, completed=total)

@@ -36,7 +36,9 @@ CONFINED = {
     "onnxruntime": {"runtime"},
     "matplotlib": {"report"},
     "shap": {"evaluate"},
+    "tensorboardX": {"train"},
     "tflite_micro": {"micro"},
+    "wandb": {"train"},
 }
 NO_JAX = {"types", "config", "progress", "data", "runtime", "predict", "bench", "evaluate", "report", "launch"}
 
@@ -96,6 +98,8 @@ def test_the_core_imports_without_the_extras():
         "librosa",
         "sklearn",
         "shap",
+        "tensorboardX",
+        "wandb",
     )
     blocked = "; ".join(f"sys.modules['{name}'] = None" for name in extras)
     program = f"import sys; {blocked}; import hsjax.experiment.run, hsjax.predict, hsjax.bench, hsjax.data.__main__"

@@ -6,7 +6,7 @@ A config file (`configs/NAME.py`) starts from `base()`, adds stages made by `tra
 
 from ml_collections import ConfigDict
 
-from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.choices import Cut, LearnsFrom, Placement, StageKind, UnknownGroups, Viewer, WholeFilter, choice
 from hsjax.config.compression import compressed, keeps_ranges, keeps_zeros, prunes, shrinkings
 from hsjax.config.keys import (
     base,
@@ -31,6 +31,7 @@ __all__ = [
     "Placement",
     "StageKind",
     "UnknownGroups",
+    "Viewer",
     "WholeFilter",
     "averages",
     "base",

@@ -60,6 +60,13 @@ class UnknownGroups(enum.Enum):
     REFUSE = "refuse"
 
 
+class Viewer(enum.Enum):
+    """Who is told of training curves, beside metrics.jsonl."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+
+
 class Cut(enum.Enum):
     """How recordings become examples. FIRST: the first window of each, and nothing of what is behind it."""
 

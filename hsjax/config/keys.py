@@ -21,8 +21,12 @@ def base() -> ConfigDict:
             "command": "",  # how a user starts it
             "notes": (),  # sentences: what differs from the paper and why; the page prints them
             "published": "",  # whose figures stand beside ours: a source in configs/published.csv; empty: nobody's
+            # of exported files, for model cards, as Hugging Face writes it: apache-2.0, cc-by-4.0; empty: not chosen
+            "license": "",
             "seeds": (0,),  # initial weights, data order, dropout; splits are the same for all seeds
             "protocols": ("grouped",),  # paper, grouped, leave-one-subset-out, inter-patient, listed
+            # tensorboard, wandb (each an extra): who else is told of every epoch as it is trained
+            "watch": (),
             "dispatch": "auto",  # steps, scan: how epochs reach the device (train.loop.Dispatch)
             "data": {
                 "name": "synthetic",  # synthetic, synthetic_ecg, physionet2016, yaseen2018, pascal, circor, mitdb, own

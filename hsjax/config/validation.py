@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from hsjax.config import compression, sweeps, training
-from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, WholeFilter, choice
+from hsjax.config.choices import Cut, Placement, StageKind, UnknownGroups, Viewer, WholeFilter, choice
 from hsjax.config.keys import TEMPLATES, base, refuse_unknown
 from hsjax.types import Aggregation, Fit, Level, UserError
 
@@ -53,6 +53,11 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield "several protocols in a flag are written --config.protocols=\"('paper','grouped')\""
     elif not config.protocols or len(set(config.protocols)) < len(config.protocols):
         yield f"config.protocols is {tuple(config.protocols)}; give one or more different protocols"
+    if any("," in name for name in config.watch):
+        yield "several viewers in a flag are written --config.watch=\"('tensorboard','wandb')\""
+    else:
+        for name in config.watch:
+            choice(Viewer, name, "watch")
     if not 0 <= config.split.grouped.pretrain < 1:
         yield f"config.split.grouped.pretrain is {config.split.grouped.pretrain}; it lies between 0 and 1"
     for name, parts in config.split.items():

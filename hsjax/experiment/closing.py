@@ -1,5 +1,7 @@
 """What a run says last: a table that fits 80 columns, and what to keep in mind about it."""
 
+from typing import NamedTuple
+
 from hsjax import evaluate
 from hsjax.evaluate import coverage
 from hsjax.experiment import evidence
@@ -11,10 +13,24 @@ from hsjax.types import ResultRow
 _HEADLINES = {"macc": "MAcc", "auroc": "AUROC", "macro_recall": "recall", "accuracy": "accuracy"}
 _MOST_HEADLINES = 2
 _NETWORK = "network"
+# Columns that are left out where all lines have the same in them.
+_SEED, _EXTENT = "seed", "n (groups)"
 
 
-def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
-    """Header and lines: per model, what to look at first with its 95 % interval, of several folds the mean.
+class Summary(NamedTuple):
+    """A table.
+
+    Attributes:
+      title: what it shows, and what all its lines have in common.
+      lines: header first.
+    """
+
+    title: str
+    lines: list[tuple[str, ...]]
+
+
+def summary(context: Context, protocol: str) -> Summary:
+    """Per model, what to look at first with its 95 % interval, of several folds the mean.
 
     Of several seeds each and the mean; of members of a sweep the mean alone.
     """
@@ -28,9 +44,7 @@ def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
             models.setdefault((row.stage, str(row.seed), file), {})[row.metric] = row
     known = {metric for rows in models.values() for metric in rows}
     headlines = [metric for metric in _HEADLINES if metric in known][:_MOST_HEADLINES]
-    lines: list[tuple[str, ...]] = [
-        ("stage", "seed", "file", "n (groups)", *(_HEADLINES[metric] for metric in headlines))
-    ]
+    lines: list[tuple[str, ...]] = [("stage", "file", _SEED, _EXTENT, *(_HEADLINES[metric] for metric in headlines))]
     means = {stage for stage, seed, _ in models if seed == evaluate.MEAN}
     for (stage, seed, file), rows in models.items():
         if members.sweep_of(stage) is not None and file == _NETWORK and stage in means and seed != evaluate.MEAN:
@@ -38,8 +52,23 @@ def summary(context: Context, protocol: str) -> list[tuple[str, ...]]:
         first = next(iter(rows.values()))
         size = "" if first.n is None else f"{first.n} ({first.n_groups})"
         figures = (_figure(rows.get(metric)) for metric in headlines)
-        lines.append((members.short(stage), seed, file, size, *figures))
-    return lines
+        lines.append((members.short(stage), file, seed, size, *figures))
+    count = len(folds)
+    title = [context.config.data.name, f"protocol {protocol}", f"per test {context.unit}"]
+    title += [] if count == 1 else [f"mean of {count} folds"]
+    return _said_once(title, lines)
+
+
+def _said_once(title: list[str], lines: list[tuple[str, ...]]) -> Summary:
+    """Seed and n in the title, where they are the same in every line: a terminal has 80 columns."""
+    words = {_SEED: "seed {}", _EXTENT: "n = {} groups"}
+    for name, words_of in words.items():
+        column = lines[0].index(name)
+        values = {line[column] for line in lines[1:]}
+        if len(values) == 1:
+            title.append(words_of.format(values.pop().removesuffix(")").replace("(", "of ")))
+            lines = [(*line[:column], *line[column + 1 :]) for line in lines]
+    return Summary(", ".join(title), lines)
 
 
 def _figure(row: ResultRow | None) -> str:

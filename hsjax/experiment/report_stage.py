@@ -22,7 +22,7 @@ from hsjax.experiment import (
     train_stage,
 )
 from hsjax.experiment.context import Context
-from hsjax.report import members, page, run, tables
+from hsjax.report import members, model_card, page, run, tables
 from hsjax.runtime import Input, Variant
 from hsjax.types import CurveRow, Predictions, ResultRow, RunKey
 
@@ -35,7 +35,7 @@ _SIZES = ("nonzero", "raw_bytes", "zipped_bytes", "entropy_bytes")
 
 
 def write(context: Context, name: str) -> pathlib.Path:
-    """Write the tables and the page anew from what the stages left; returns the page."""
+    """Write the tables, model cards and the page anew from what the stages left; returns the page."""
     directory = context.workdir / "report"
     predictions = list(_predictions(context))
     decided = _decide(context, predictions)
@@ -64,6 +64,7 @@ def write(context: Context, name: str) -> pathlib.Path:
     folder.write_json(directory / "gate.json", exports.gate_checks(context))
     shown_examples.write(context, directory / "examples.npz", context.config.stages[name].examples)
     explain_stage.write(context, directory / run.EXPLANATIONS)
+    model_card.build(context.workdir)
     return page.build(context.workdir, context.published)
 
 

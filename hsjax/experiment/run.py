@@ -6,7 +6,17 @@ import pathlib
 from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
-from hsjax.experiment import closing, explain_stage, export_stage, exports, fit_stage, folder, report_stage, train_stage
+from hsjax.experiment import (
+    closing,
+    explain_stage,
+    export_stage,
+    exports,
+    fit_stage,
+    folder,
+    report_stage,
+    train_stage,
+    watching,
+)
 from hsjax.experiment.context import Context
 from hsjax.report import terminal
 
@@ -31,6 +41,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
         export_stage.check(name, stage)
     for name in run_config.stages(config, StageKind.EXPLAIN):
         explain_stage.check(context, name)
+    watching.check(config)
     with folder.locked(workdir):
         _prepare(context)
         train.keep_freed_memory()
@@ -66,10 +77,8 @@ def _prepare(context: Context) -> None:
 def _report(context: Context, name: str) -> None:
     page = report_stage.write(context, name)
     for protocol in context.config.protocols:
-        count = len(context.folds(protocol))
-        mean = "" if count == 1 else f", mean of {count} folds"
-        title = f"{context.dataset.name}, protocol {protocol}, per test {context.unit}{mean}"
-        terminal.table(closing.summary(context, protocol), title)
+        summary = closing.summary(context, protocol)
+        terminal.table(summary.lines, summary.title)
         for remark in closing.remarks(context, protocol):
             terminal.note(remark)
     terminal.note(f"the whole story: {page}")

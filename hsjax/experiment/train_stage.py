@@ -16,7 +16,7 @@ import scipy.special
 from hsjax import compress, evaluate, features, models, progress, train
 from hsjax import config as run_config
 from hsjax.config import AT, ConfigDict
-from hsjax.experiment import beginning, folder, learning, smaller
+from hsjax.experiment import beginning, folder, learning, smaller, watching
 from hsjax.experiment.context import Context, Training
 from hsjax.experiment.inputs import Inputs
 from hsjax.train import checkpoint
@@ -68,15 +68,19 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
         if trainings[number] not in done:
             record = {"pretrained": pretrained.sha256} if pretrained else {}
             _finish(context, trainings[number], made, fitted, record)
+        watchers.close(trainings[number])
 
     check = functools.partial(validate, label=label[split.validation], positive=context.positive)
-    with progress.bar(_title(context, trainings), stage.epochs * steps * len(trainings)) as advance:
+    with (
+        watching.Watching(context) as watchers,
+        progress.bar(_title(context, trainings), stage.epochs * steps * len(trainings)) as advance,
+    ):
         train.sweep(
             made,
             train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data)),
             inputs.of(split.validation),
             check if context.predicts(trainings[0]) else None,
-            _members(context, trainings, inputs, split, made, pretrained),
+            _members(context, trainings, inputs, split, made, pretrained, watchers),
             finish,
             epochs=stage.epochs,
             batch_size=stage.batch_size,
@@ -133,6 +137,7 @@ def _members(
     split: Split,
     made: train.Learner,
     pretrained: beginning.Pretrained | None,
+    watchers: watching.Watching,
 ) -> list[train.Member]:
     """What each training has for itself; what those of one seed share is loaded once."""
     taught: dict[tuple[int, str], Any] = {}
@@ -164,7 +169,8 @@ def _members(
         # The stage's name is not in the key: stages of one seed start from the same weights and see the same order, so
         # that their difference is the objective's.
         key, path = jax.random.key(training.seed), context.trained(training).path
-        members.append(train.Member(learning.hparams(stage), key, path, logits, fixed, begin))
+        watch = functools.partial(watchers.told, training)
+        members.append(train.Member(learning.hparams(stage), key, path, logits, fixed, begin, watch))
     return members
 
 

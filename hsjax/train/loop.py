@@ -20,7 +20,7 @@ from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch, Threads
 from hsjax.train.inference import logits
 from hsjax.train.layout import Layout, local
-from hsjax.train.log import MetricsLog
+from hsjax.train.log import MetricsLog, Watch, unwatched
 from hsjax.train.objectives import Fixed, HParams
 from hsjax.train.sources import OnDevice, Source, WindowFeatures, epoch_order, gather
 from hsjax.train.state import TrainState
@@ -64,6 +64,7 @@ def fit(
     directory: pathlib.Path,
     dispatch: Dispatch = Dispatch.AUTO,
     progress: Callable[[int], None] = lambda steps: None,
+    watch: Watch = unwatched,
     start: Begin = lambda variables: variables,
     fixed: Fixed | None = None,
     layout: Layout | None = None,
@@ -88,6 +89,7 @@ def fit(
       directory: for `checkpoints/` and `metrics.jsonl`.
       dispatch: see `Dispatch`.
       progress: told the number of steps done.
+      watch: told of every epoch.
       start: random variables to those to begin with (weights that were trained elsewhere).
       fixed: see `TrainState`.
       layout: devices; by default `Layout.default()`.
@@ -116,7 +118,7 @@ def fit(
     checkpoints = Checkpoints(directory / "checkpoints")
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored
-    log = MetricsLog(directory / "metrics.jsonl", up_to_epoch=int(kept.epoch), writes=jax.process_index() == 0)
+    log = MetricsLog(directory / "metrics.jsonl", int(kept.epoch), jax.process_index() == 0, watch)
     progress(int(kept.epoch) * steps)
 
     for epoch in range(int(kept.epoch) + 1, epochs + 1):

@@ -107,8 +107,8 @@ def sweep(
             try:
                 fitted = fit(
                     learner, mine, validation_inputs, validate, hparams=member.hparams, key=member.key,
-                    directory=member.directory, progress=advance, start=member.begin, fixed=member.fixed,
-                    layout=Layout.default() if lanes == 1 else Layout(), threads=threads, **shared,
+                    directory=member.directory, progress=advance, watch=member.watch, start=member.begin,
+                    fixed=member.fixed, layout=Layout.default() if lanes == 1 else Layout(), threads=threads, **shared,
                 )  # fmt: skip
             except UserError as error:
                 errors.append(error)

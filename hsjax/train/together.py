@@ -15,7 +15,7 @@ from hsjax.train import dispatch as how
 from hsjax.train.checkpoint import Checkpoints
 from hsjax.train.dispatch import Dispatch
 from hsjax.train.layout import Layout
-from hsjax.train.log import MetricsLog
+from hsjax.train.log import MetricsLog, Watch, unwatched
 from hsjax.train.loop import (
     LAST,
     Fitted,
@@ -45,6 +45,7 @@ class Member(NamedTuple):
       teacher_logits: (n, classes) of the training examples, where its objective distils from them.
       fixed: see `TrainState`.
       begin: random variables to those to begin with.
+      watch: told of its epochs.
     """
 
     hparams: HParams
@@ -53,6 +54,7 @@ class Member(NamedTuple):
     teacher_logits: Float[Array, "n classes"] | None = None
     fixed: Fixed = {}  # noqa: RUF012 - never changed in place
     begin: Begin = lambda variables: variables
+    watch: Watch = unwatched
 
 
 class _Kept(NamedTuple):
@@ -131,7 +133,8 @@ def fit_together(
     restored = checkpoints.restore(kept)
     kept = kept if restored is None else restored
     done = int(kept.epoch)
-    logs = [MetricsLog(member.directory / "metrics.jsonl", done, jax.process_index() == 0) for member in members]
+    first = jax.process_index() == 0
+    logs = [MetricsLog(member.directory / "metrics.jsonl", done, first, member.watch) for member in members]
     scan = dispatch.resolve() is Dispatch.SCAN
     run = how.compiled("one_epoch_of_members" if scan else "one_step_of_members")
     progress(done * steps * count)

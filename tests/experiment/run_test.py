@@ -12,6 +12,7 @@ import sys
 import time
 
 import chex
+import huggingface_hub
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -83,6 +84,21 @@ def test_everything_is_there(finished):
     page = (finished / "report" / "index.html").read_text()
     assert "SYNTHETIC" in page
     assert "image/svg+xml" in page
+
+
+def test_the_card_of_a_model_has_the_figures_of_the_table(finished):
+    data = huggingface_hub.ModelCard.load(finished / "exports" / "kd" / "README.md").data
+    results = {
+        (row["metric"], f"{row['variant']}-{row['input']}"): float(row["value"])
+        for row in rows(finished / "report" / "results.csv")
+        if (row["stage"], row["unit"], row["seed"], row["label"]) == ("kd", "recording", "0", "")
+    }
+    names = {"MAcc": "macc", "sensitivity": "sensitivity", "specificity": "specificity", "AUROC": "auroc",
+             "AUPRC": "auprc", "ECE": "ece"}  # fmt: skip
+    forms = [f"{form}-{input}" for form in TINY["stages.export.variants"] for input in ("features", "samples")]
+    assert {one.metric_name: one.metric_value for one in data.eval_results} == {
+        f"{name}, {form}": results[metric, form] for name, metric in names.items() for form in forms
+    }
 
 
 def test_results_hold_every_figure_with_its_n(finished):

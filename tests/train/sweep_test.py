@@ -266,7 +266,10 @@ def test_killed_and_resumed_it_ends_bit_identical(way, sweep, tmp_path):
 
         with pytest.raises(KilledError):
             sweep(way, tmp_path / "killed", killed, progress=kill)
-    got = sweep(way, tmp_path / "killed", killed)
+    told: list[list[dict]] = [[] for _ in killed]
+    watched = [member._replace(watch=its.append) for member, its in zip(killed, told, strict=True)]
+    got = sweep(way, tmp_path / "killed", watched)
+    assert told == [log(member) for member in killed]  # every epoch once, those before it was killed, too
     for number in want:
         chex.assert_trees_all_equal(got[number].variables, want[number].variables)
         assert (got[number].best_epoch, got[number].epochs) == (want[number].best_epoch, want[number].epochs)

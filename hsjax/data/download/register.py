@@ -83,6 +83,27 @@ class Distribution:
         return None
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What is to be said of a dataset wherever something made of it goes.
+
+    Attributes:
+      title: in full.
+      version: of the distribution.
+      source: its address.
+      licence: as the source has it.
+      citation: what the authors want to be cited.
+      faults: what is known to be wrong with it, a sentence each.
+    """
+
+    title: str
+    version: str
+    source: str
+    licence: str
+    citation: str
+    faults: tuple[str, ...]
+
+
 def available(register: pathlib.Path = REGISTER) -> tuple[str, ...]:
     """The datasets that can be downloaded, sorted.
 
@@ -125,6 +146,18 @@ def recordings(name: str, register: pathlib.Path = REGISTER) -> dict[str, int]:
       UserError: there is no register.
     """
     return dict(_tables(register).get(name, {}).get("recordings", {}))
+
+
+def origin(name: str, register: pathlib.Path = REGISTER) -> Origin | None:
+    """Where a dataset comes from; None of one that is not registered: generated, or one's own.
+
+    Raises:
+      UserError: there is no register.
+    """
+    if (table := _tables(register).get(name)) is None:
+        return None
+    fields = {field.name: table[field.name] for field in dataclasses.fields(Origin)}
+    return Origin(**fields | {"faults": tuple(table["faults"])})
 
 
 def _tables(register: pathlib.Path) -> dict[str, dict]:
