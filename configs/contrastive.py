@@ -39,7 +39,7 @@ def get_config(variant: str = ""):
     config.prepare.fit = "both"
     if variant:
         config.data.name = "physionet2016"
-        config.protocols = ("listed", "grouped") if variant == "paper" else ("listed",)
+        config.protocols = ("listed", "grouped")
         config.split.listed.update(
             {
                 "pretrain": f"{_LISTS}/pretrain-only.txt",
@@ -53,6 +53,7 @@ def get_config(variant: str = ""):
         config.prepare.sample_rate = 22050
         config.prepare.window_seconds = config.prepare.hop_seconds = 57.0
         config.features.name = "sriram"
+        config.features.pool = 1 if variant == "paper" else 8
     else:
         config.protocols = ("grouped",)
         config.split.grouped.folds = 1
@@ -71,12 +72,14 @@ def get_config(variant: str = ""):
 
 def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
     if variant:
-        bands, frames, widths, rates = 10, 280, (512, 256), {"pretrain": 1e-5, "teacher": 1e-5, "student": 1e-4}
+        bands, widths = 10, (512, 256)
+        frames, rate = (280, 1e-5) if variant == "paper" else (35, 1e-4)
+        rates = {"pretrain": rate, "teacher": rate, "student": 1e-4}
         large: dict[str, Any] = {"model": "sriram-teacher", "batch_size": 16}
         small: dict[str, Any] = {"model": "sriram-student", "batch_size": 16}
-        small["epochs"] = 15 if variant == "paper" else 5
+        small["epochs"] = 15 if variant == "paper" else 10
         tiny = {"model": "dscnn", "options": {"stem_strides": (2, 4), "strides": ((1, 2), (2, 2), (2, 2))}}
-        epochs = {"pretrain": 3, "teacher": 30} if variant == "paper" else {"pretrain": 1, "teacher": 30}
+        epochs = {"pretrain": 3, "teacher": 30} if variant == "paper" else {"pretrain": 1, "teacher": 15}
     else:
         bands, frames, widths, rates = 5, 20, (64, 32), {"pretrain": 1e-3, "teacher": 1e-3, "student": 1e-3}
         narrow = {"blocks": (1, 1), "width": 8, "projection": 8}
@@ -94,7 +97,7 @@ def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
         large | {"begin": "pretrain", "epochs": epochs["teacher"]} | optimiser(rates["teacher"], 1e-2)
     )
     if variant == "physionet2016":
-        tuned["patience"] = 3
+        tuned["patience"] = 5
     weighted = {"labels": "bce", "class_weighting": "balanced"}
     on_unlabelled: dict[str, Any] = small | {"part": "pretrain"} | optimiser(rates["student"])
     soft: dict[str, Any] = {"objective": "distil", "teacher": "teacher", "soft": "bce", "alpha": 0.0}

@@ -103,9 +103,9 @@ class FrontEnd:
             state = self._as_they_are
         return state if bands is None else state._replace(center=bands.center, width=bands.width)
 
-    def standardisation(self, raw: Float[np.ndarray, "n coeffs frames"]) -> FeatureState:
-        """What `fit` finds once the transform of the training windows is at hand and nothing else is to be learnt."""
-        return normalisation(raw) if self.standardise else self._as_they_are
+    def standardisation(self, raw: Float[np.ndarray, "n coeffs frames"], index: Int[np.ndarray, " m"]) -> FeatureState:
+        """What `fit` finds once the transform of all windows is at hand and nothing else is to be learnt."""
+        return normalisation(example_store.rows(raw, index)) if self.standardise else self._as_they_are
 
     @property
     def _as_they_are(self) -> FeatureState:
@@ -329,8 +329,11 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
     normalisation; Atal 1974, https://doi.org/10.1121/1.1914702): a linear filter, such as another stethoscope, adds a
     constant to levels in dB, which is thus taken out as far as `top_db` does not cut.
 
+    With `pool` the mean of so many consecutive frames stands for them: the same sound in fewer numbers. Frames at the
+    end that are too few for a mean are left out.
+
     `mahapatra`, `song`, `sarkhel`, `birton` and `sriram` are the window-level part of these papers' recipes
-    (`dsp.recipes`), which has no use for any other key.
+    (`dsp.recipes`), which has no use for any other key but `pool`.
 
     Args:
       config: `config.features`.
@@ -353,6 +356,7 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
             compute = _GENERAL[config.name](config, sample_rate)
             learn = _learn(config, sample_rate) if config.name == "learnable" else None
             compute = _centered(compute) if config.center_window else compute
+        compute = compute if config.pool == 1 else _pooled(compute, config.pool)
         transform, exportable = _bound(compute, Backend.FASTEST), _bound(compute, Backend.DFT)
         shape = jax.eval_shape(transform, jax.ShapeDtypeStruct((window,), jnp.float32)).shape
     except ValueError as error:
@@ -366,6 +370,20 @@ def _centered(compute: _Compute) -> _Compute:
         return found - jnp.mean(found, axis=-1, keepdims=True)
 
     return centered
+
+
+def _pooled(compute: _Compute, pool: int) -> _Compute:
+    if not isinstance(pool, int) or pool < 1:
+        raise ValueError(f"pool is {pool}; give a number of frames, 1 for none")
+
+    def pooled(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+        found = compute(samples, backend, bands)
+        frames = found.shape[-1] // pool
+        if not frames:
+            raise ValueError(f"pool is {pool}, and a window has {found.shape[-1]} frames; give no more than these")
+        return jnp.mean(found[..., : frames * pool].reshape(*found.shape[:-1], frames, pool), axis=-1)
+
+    return pooled
 
 
 def _bound(compute: _Compute, backend: Backend) -> Transform:

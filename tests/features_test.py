@@ -100,6 +100,8 @@ def test_level_does_not_matter_and_silence_is_finite(rng):
         ({"mel_scale": "bark"}, "bark"),
         ({"dct": 4}, "4 is not a valid DctType"),
         ({"name": "song", "center_window": True}, "center_window would change"),
+        ({"pool": 0}, "pool is 0"),
+        ({"pool": 102}, "a window has 101 frames"),
         ({"name": "learnable", "fmax": 1500.0}, "fmax"),
         ({"name": "gammatone", "fmax": 1500.0}, "1000 Hz"),
         ({"name": "pcen", "pcen": {"eps": 0.0}}, "positive eps"),
@@ -134,6 +136,19 @@ def test_centred_windows_do_not_tell_the_device(rng, form):
     apply = jax.jit(getattr(features.build(settings, RATE, WINDOW), form))
     as_they_are = np.asarray(apply(sound), np.float64)
     np.testing.assert_allclose(heard, as_they_are - as_they_are.mean(axis=-1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["transform", "exportable"])
+def test_pooled_frames_are_means(rng, form):
+    """101 frames are 33 means of 3; the last two are in none."""
+    settings = config.base().features
+    sound = jnp.asarray(rng.standard_normal((2, WINDOW)), jnp.float32)
+    each = np.asarray(getattr(features.build(settings, RATE, WINDOW), form)(sound), np.float64)
+    settings.pool = 3
+    front_end = features.build(settings, RATE, WINDOW)
+    want = np.stack([each[..., frame : frame + 3].mean(axis=-1) for frame in range(0, 99, 3)], axis=-1)
+    assert front_end.shape == (13, 33)
+    np.testing.assert_allclose(getattr(front_end, form)(sound), want, rtol=1e-5, atol=1e-3)
 
 
 GENERAL = ("mfcc", "log-mel", "gammatone", "pcen", "learnable")

@@ -1,12 +1,13 @@
 """What the stages of one run share: the config, the folder, and the data, loaded when first needed."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from hsjax import evaluate, features, models, prepare, progress, train
 from hsjax.config import ConfigDict, Placement, StageKind, choice
 from hsjax.data import load, protocols
 from hsjax.evaluate import classical, clustering
-from hsjax.experiment import folder, learning, smaller
+from hsjax.experiment import feature_store, folder, learning, smaller
 from hsjax.experiment.inputs import Inputs
 from hsjax.models import quantised
 from hsjax.models.pretrained import load as load_pretrained
@@ -94,12 +95,12 @@ class Context:
             compute = functools.partial(self.front_end.compute, state)
             return Inputs(state, train.WindowFeatures(samples, np.arange(len(samples)), compute))
         if self.front_end.learn is None:
-            raw = self.raw_features
-            state = self.front_end.standardisation(raw[chosen])
-        else:
-            state = self.front_end.fit(self.examples.samples[chosen])
-            raw = self._extract(functools.partial(self.front_end.transform, bands=state.bands))
-        return Inputs(state, np.asarray(features.normalise(state, raw)))
+            return Inputs(self.front_end.standardisation(self.raw_features, chosen), self.raw_features)
+        state = self.front_end.fit(self.examples.samples, chosen)
+        with self._extracting() as advance:
+            transform = functools.partial(self.front_end.transform, bands=state.bands)
+            raw = feature_store.in_memory(transform, self.front_end.shape, self.examples.samples, advance)
+        return Inputs(state, raw)
 
     @property
     def streams(self) -> bool:
@@ -108,8 +109,14 @@ class Context:
 
     @functools.cached_property
     def raw_features(self) -> np.ndarray:
-        """Features of every example before normalisation, the same under every protocol."""
-        return self._extract(self.front_end.transform)
+        """Features of every example before normalisation, for every protocol; on the disk where the examples are."""
+        transform, shape, examples = self.front_end.transform, self.front_end.shape, self.examples
+        with self._extracting() as advance:
+            if self.dataset.synthetic:
+                return feature_store.in_memory(transform, shape, examples.samples, advance)
+            key = prepare.key(self.dataset, self.config.prepare)
+            about = {"dataset": self.dataset.name, "features": self.config.features.name}
+            return feature_store.on_disk(transform, shape, examples, self.cache, key, about, advance)
 
     def raw_features_of(self, rows: slice) -> np.ndarray:
         """As `raw_features`, of consecutive examples, without those of all others in memory where they are streamed."""
@@ -117,10 +124,10 @@ class Context:
             return features.extract(self.front_end.transform, self.examples.samples[rows])
         return self.raw_features[rows]
 
-    def _extract(self, transform: features.Transform) -> np.ndarray:
+    def _extracting(self) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """The progress bar of features, if training will have room for them."""
         train.check_fits(len(self.examples.label) * math.prod(self.front_end.shape) * 4)
-        with progress.bar("features", len(self.examples.label)) as advance:
-            return features.extract(transform, self.examples.samples, advance)
+        return progress.bar("features", len(self.examples.label))
 
     @property
     def labelled(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the networks of one fold see: features of all examples on the device, or computed batch by batch."""
+"""What the networks of one fold see: features that are at hand, or computed batch by batch."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hsjax import train
+from hsjax.data import example_store
 from hsjax.features import FeatureState
 
 # Windows at a time where features are computed as they are asked for.
@@ -16,11 +17,12 @@ _CHUNK = 256
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Normalised features of every example of a run.
+    """Normalised features of every example of a run, normalised as they are asked for: folds share what they are from.
 
     Attributes:
       state: what was fitted on the training part of the fold.
-      features: an array on the host, or the windows on the disk and how to compute their features.
+      features: before normalisation, an array or a memory map; or the windows on the disk and how to compute their
+        normalised features.
     """
 
     state: FeatureState
@@ -35,11 +37,13 @@ class Inputs:
         """What training and inference read of some examples: on the device, or streamed to it."""
         if isinstance(self.features, train.WindowFeatures):
             return dataclasses.replace(self.features, index=index)
-        return jnp.asarray(self.features[index])
+        return jnp.asarray(self.on_host(index))
 
     def on_host(self, index: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m coeffs frames"]:
         """The features of some examples."""
         if not isinstance(self.features, train.WindowFeatures):
-            return self.features[index]
+            chosen = example_store.rows(self.features, index)  # a copy, in which there is room
+            np.subtract(chosen, self.state.mean, out=chosen)
+            return np.multiply(chosen, 1.0 / np.asarray(self.state.std), out=chosen)
         parts = (index[start : start + _CHUNK] for start in range(0, len(index), _CHUNK))
         return np.concatenate([np.asarray(self.features[part]) for part in parts])

@@ -80,7 +80,7 @@ def _train(context: Context, trainings: Sequence[Training], done: Container[Trai
             train.Streamed(data) if context.streams else train.OnDevice(jax.tree.map(jnp.asarray, data)),
             inputs.of(split.validation),
             check if context.predicts(trainings[0]) else None,
-            _members(context, trainings, inputs, split, made, pretrained, watchers),
+            _members(context, trainings, inputs, data.inputs, split, made, pretrained, watchers),
             finish,
             epochs=stage.epochs,
             batch_size=stage.batch_size,
@@ -134,6 +134,7 @@ def _members(
     context: Context,
     trainings: Sequence[Training],
     inputs: Inputs,
+    seen: jax.Array | np.ndarray | train.WindowFeatures,
     split: Split,
     made: train.Learner,
     pretrained: beginning.Pretrained | None,
@@ -159,7 +160,7 @@ def _members(
                 taught[place] = (
                     tuple(load(context, teacher)[0] for teacher in teachers)
                     if runs
-                    else teacher_logits(context, teachers, inputs.of(learnt), made.objective)
+                    else teacher_logits(context, teachers, seen, made.objective)  # features: nothing is changed
                 )
             if learning.runs_teachers(stage):
                 fixed[train.TEACHERS] = taught[place]

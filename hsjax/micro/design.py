@@ -86,11 +86,12 @@ def design(content: FrontEndFile) -> Design:
             f"there is C code for the front ends {' and '.join(NAMES)}, not for {config.name!r}: "
             "use --model-only, and compute the features with your own code"
         )
-    if config.center_window:
-        raise UserError(
-            "there is no C code for config.features.center_window: use --model-only, and compute the features with "
-            "your own code"
-        )
+    for name, there in (("center_window", config.center_window), ("pool", config.pool > 1)):
+        if there:
+            raise UserError(
+                f"there is no C code for config.features.{name}: use --model-only, and compute the features with "
+                "your own code"
+            )
     n_fft = config.n_fft
     if n_fft & (n_fft - 1) or not _SHORTEST <= n_fft <= _LONGEST:
         raise UserError(f"config.features.n_fft is {n_fft}; C code takes powers of two from {_SHORTEST} to {_LONGEST}")

@@ -101,6 +101,16 @@ def examples(
     return prepared
 
 
+def key(dataset: Dataset, config: ml_collections.ConfigDict) -> str:
+    """SHA-256 over everything that `examples` depend on, 64 hexadecimal digits.
+
+    Args:
+      dataset: as of `examples`.
+      config: likewise.
+    """
+    return cache.key(dataset, config, steps(config))
+
+
 class _Piece(NamedTuple):
     """What one recording gives: windows, where they begin in samples, and the class of each by name."""
 

@@ -1,6 +1,7 @@
 """Logits and embeddings of many examples, in chunks."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -12,8 +13,8 @@ from hsjax.models import Network, Variables
 from hsjax.train.dispatch import Threads, forward
 from hsjax.train.sources import WindowFeatures
 
-# Examples per forward pass where no gradient is needed.
-_FORWARD_BATCH = 256
+# Of one forward pass where no gradient is needed: the maps inside of a network are many times its input.
+_EXAMPLES, _VALUES = 256, 2**21
 
 
 def logits(
@@ -41,9 +42,9 @@ def _embed(network: Network, variables: Variables, inputs: Array) -> Array:
 def _in_chunks(
     forward: Callable[[Array], Array], inputs: Array | np.ndarray | WindowFeatures
 ) -> Float[np.ndarray, "n dims"]:
-    chunks = []
-    for start in range(0, len(inputs), _FORWARD_BATCH):
-        chunk = inputs[start : start + _FORWARD_BATCH]
-        padded = jnp.pad(chunk, [(0, _FORWARD_BATCH - len(chunk))] + [(0, 0)] * (chunk.ndim - 1))
+    chunks, size = [], min(max(_VALUES // math.prod(inputs.shape[1:]), 1), _EXAMPLES)
+    for start in range(0, len(inputs), size):
+        chunk = inputs[start : start + size]
+        padded = jnp.pad(chunk, [(0, size - len(chunk))] + [(0, 0)] * (chunk.ndim - 1))
         chunks.append(np.asarray(forward(padded))[: len(chunk)])
     return np.concatenate(chunks)
