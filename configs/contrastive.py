@@ -53,7 +53,8 @@ def get_config(variant: str = ""):
         config.prepare.sample_rate = 22050
         config.prepare.window_seconds = config.prepare.hop_seconds = 57.0
         config.features.name = "sriram"
-        config.features.pool = 1 if variant == "paper" else 8
+        if variant == "physionet2016":
+            config.features.rows, config.features.pool = 24, 8
     else:
         config.protocols = ("grouped",)
         config.split.grouped.folds = 1
@@ -72,8 +73,8 @@ def get_config(variant: str = ""):
 
 def _stages(variant: str) -> dict[str, base_config.ConfigDict]:
     if variant:
-        bands, widths = 10, (512, 256)
-        frames, rate = (280, 1e-5) if variant == "paper" else (35, 1e-4)
+        widths = (512, 256)
+        bands, frames, rate = (10, 280, 1e-5) if variant == "paper" else (5, 35, 1e-4)
         rates = {"pretrain": rate, "teacher": rate, "student": 1e-4}
         large: dict[str, Any] = {"model": "sriram-teacher", "batch_size": 16}
         small: dict[str, Any] = {"model": "sriram-student", "batch_size": 16}

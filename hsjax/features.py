@@ -329,11 +329,11 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
     normalisation; Atal 1974, https://doi.org/10.1121/1.1914702): a linear filter, such as another stethoscope, adds a
     constant to levels in dB, which is thus taken out as far as `top_db` does not cut.
 
-    With `pool` the mean of so many consecutive frames stands for them: the same sound in fewer numbers. Frames at the
-    end that are too few for a mean are left out.
+    The same sound in fewer numbers: with `rows` only the first so many coefficients or bands are kept, and with `pool`
+    the mean of so many consecutive frames stands for them; frames at the end that are too few for a mean are left out.
 
     `mahapatra`, `song`, `sarkhel`, `birton` and `sriram` are the window-level part of these papers' recipes
-    (`dsp.recipes`), which has no use for any other key but `pool`.
+    (`dsp.recipes`), which has no use for any other key but `rows` and `pool`.
 
     Args:
       config: `config.features`.
@@ -356,7 +356,8 @@ def build(config: ml_collections.ConfigDict, sample_rate: int, window: int) -> F
             compute = _GENERAL[config.name](config, sample_rate)
             learn = _learn(config, sample_rate) if config.name == "learnable" else None
             compute = _centered(compute) if config.center_window else compute
-        compute = compute if config.pool == 1 else _pooled(compute, config.pool)
+        if (config.rows, config.pool) != (0, 1):
+            compute = _reduced(compute, config.rows, config.pool)
         transform, exportable = _bound(compute, Backend.FASTEST), _bound(compute, Backend.DFT)
         shape = jax.eval_shape(transform, jax.ShapeDtypeStruct((window,), jnp.float32)).shape
     except ValueError as error:
@@ -372,18 +373,23 @@ def _centered(compute: _Compute) -> _Compute:
     return centered
 
 
-def _pooled(compute: _Compute, pool: int) -> _Compute:
-    if not isinstance(pool, int) or pool < 1:
+def _reduced(compute: _Compute, rows: int, pool: int) -> _Compute:
+    if rows < 0:
+        raise ValueError(f"rows is {rows}; give the number of those to keep, 0 for all")
+    if pool < 1:
         raise ValueError(f"pool is {pool}; give a number of frames, 1 for none")
 
-    def pooled(samples: Array, backend: Backend, bands: Bands | None) -> Array:
+    def reduced(samples: Array, backend: Backend, bands: Bands | None) -> Array:
         found = compute(samples, backend, bands)
+        if rows > found.shape[-2]:
+            raise ValueError(f"rows is {rows}, and there are {found.shape[-2]}; give no more than these, or 0 for all")
         frames = found.shape[-1] // pool
         if not frames:
             raise ValueError(f"pool is {pool}, and a window has {found.shape[-1]} frames; give no more than these")
-        return jnp.mean(found[..., : frames * pool].reshape(*found.shape[:-1], frames, pool), axis=-1)
+        kept = found[..., : rows or None, : frames * pool]
+        return jnp.mean(kept.reshape(*kept.shape[:-1], frames, pool), axis=-1)
 
-    return pooled
+    return reduced
 
 
 def _bound(compute: _Compute, backend: Backend) -> Transform:

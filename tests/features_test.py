@@ -100,6 +100,7 @@ def test_level_does_not_matter_and_silence_is_finite(rng):
         ({"mel_scale": "bark"}, "bark"),
         ({"dct": 4}, "4 is not a valid DctType"),
         ({"name": "song", "center_window": True}, "center_window would change"),
+        ({"rows": 14}, "rows is 14, and there are 13"),
         ({"pool": 0}, "pool is 0"),
         ({"pool": 102}, "a window has 101 frames"),
         ({"name": "learnable", "fmax": 1500.0}, "fmax"),
@@ -139,15 +140,15 @@ def test_centred_windows_do_not_tell_the_device(rng, form):
 
 
 @pytest.mark.parametrize("form", ["transform", "exportable"])
-def test_pooled_frames_are_means(rng, form):
-    """101 frames are 33 means of 3; the last two are in none."""
+def test_fewer_rows_and_means_of_frames(rng, form):
+    """101 frames are 33 means of 3; the last two are in none. Of 13 rows the first 5 are kept."""
     settings = config.base().features
     sound = jnp.asarray(rng.standard_normal((2, WINDOW)), jnp.float32)
     each = np.asarray(getattr(features.build(settings, RATE, WINDOW), form)(sound), np.float64)
-    settings.pool = 3
+    settings.rows, settings.pool = 5, 3
     front_end = features.build(settings, RATE, WINDOW)
-    want = np.stack([each[..., frame : frame + 3].mean(axis=-1) for frame in range(0, 99, 3)], axis=-1)
-    assert front_end.shape == (13, 33)
+    want = np.stack([each[:, :5, frame : frame + 3].mean(axis=-1) for frame in range(0, 99, 3)], axis=-1)
+    assert front_end.shape == (5, 33)
     np.testing.assert_allclose(getattr(front_end, form)(sound), want, rtol=1e-5, atol=1e-3)
 
 

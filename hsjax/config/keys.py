@@ -96,6 +96,7 @@ def base() -> ConfigDict:
                 "dct": 2,  # type of the cosine transform: 2, 3
                 # each coefficient's mean over the window is subtracted: in dB that is the device's frequency response
                 "center_window": False,
+                "rows": 0,  # the first so many coefficients or bands are kept; 0: all
                 "pool": 1,  # consecutive frames whose mean is one frame of the result; what is left at the end goes
                 "lifter": 0.0,  # sinusoidal weighting of the coefficients; 0: none
                 "pcen": {

@@ -86,7 +86,7 @@ def design(content: FrontEndFile) -> Design:
             f"there is C code for the front ends {' and '.join(NAMES)}, not for {config.name!r}: "
             "use --model-only, and compute the features with your own code"
         )
-    for name, there in (("center_window", config.center_window), ("pool", config.pool > 1)):
+    for name, there in (("center_window", config.center_window), ("rows", config.rows > 0), ("pool", config.pool > 1)):
         if there:
             raise UserError(
                 f"there is no C code for config.features.{name}: use --model-only, and compute the features with "

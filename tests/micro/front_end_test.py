@@ -247,6 +247,7 @@ def state_of(settings) -> FeatureState:
         ({"name": "pcen"}, "C code for the front ends mfcc and log-mel, not for 'pcen'"),
         ({"name": "song"}, "not for 'song'"),
         ({"center_window": True}, "no C code for config.features.center_window"),
+        ({"rows": 8}, "no C code for config.features.rows"),
         ({"pool": 2}, "no C code for config.features.pool"),
         ({"n_fft": 250}, "n_fft is 250; C code takes powers of two"),
         ({"n_fft": 4096}, "n_fft is 4096"),
