@@ -69,6 +69,7 @@ def test_folds_share_them(tmp_path):
     config.protocols, config.pipeline = ("paper", "grouped"), ("student",)
     config.stages = {"student": run_config.train_stage("song-student")}
     config.data.synthetic.update({"subjects": 40, "recordings_per_subject": 1, "seconds": 3.0})
+    config.split.paper.update({"test": 0.3, "validation": 0.3, "stratified": True})
     context = Context(config, tmp_path)
     one, other = (context.inputs(protocol, next(iter(context.folds(protocol)))) for protocol in config.protocols)
     assert one.features is other.features
