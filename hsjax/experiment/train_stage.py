@@ -248,7 +248,7 @@ def load(context: Context, training: Training) -> tuple[models.Variables, featur
 def teacher_logits(
     context: Context,
     teachers: Sequence[Training],
-    inputs: jax.Array | train.WindowFeatures,
+    inputs: jax.Array | np.ndarray | train.WindowFeatures,
     objective: train.Objective,
 ) -> jax.Array:
     """The teachers' logits on the training examples, computed once: nothing random stands before them.
