@@ -18,6 +18,8 @@ CARD = "README.md"
 
 _NETWORK: Form = (NETWORK, str(Input.FEATURES))
 _OTHER_SITES = "leave-one-subset-out"
+# Of a stage's `select`: it keeps its last epoch.
+_LAST = "last"
 _WEIGHED = {Aggregation.MEAN: "", Aggregation.CONFIDENCE: ", in which those of unsure ones count for less"}
 
 
@@ -186,7 +188,9 @@ def _protocol(exported: Exported) -> str:
     fold = "" if exported.fold == 0 else f", fold {exported.fold}"
     found = [f"`{name}`{fold}. {wording.PROTOCOLS.get(name, '')}".strip()]
     found += [f"{exported.division['note']}."] if exported.division["note"] else []
-    found.append("The epoch, and the threshold if there is one, were chosen on the validation part.")
+    chosen = [] if exported.trained["select"] == _LAST else [f"the epoch, by {exported.trained['select']},"]
+    chosen += ["the threshold"] if exported.run.positive is not None else []
+    found.append(f"Chosen on the validation part: {' and '.join(chosen) or 'nothing'}.".replace(",.", "."))
     return f"## Protocol and leakage\n\n{' '.join(found)}\n\n{exported.verdict}"
 
 

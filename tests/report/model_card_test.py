@@ -5,6 +5,7 @@ import json
 
 import huggingface_hub
 import numpy as np
+import pytest
 
 from hsjax.config import base, export_stage, report_stage, train_stage
 from hsjax.report import model_card, tables
@@ -163,6 +164,15 @@ def test_the_licence_that_was_chosen_and_synthetic_data_are_named(tmp_path):
     assert "synthetic-data" in found.data.tags
     assert "**SYNTHETIC DATA.**" in found.text
     assert "These files: cc-by-4.0." in found.text
+
+
+@pytest.mark.parametrize(
+    ("select", "said"), [("auroc", "the epoch, by auroc, and the threshold."), ("last", "the threshold.")]
+)
+def test_what_validation_decided_is_said(tmp_path, select, said):
+    fabricate(tmp_path, **{"stages.student.select": select})
+    (path,) = model_card.build(tmp_path)
+    assert f"Chosen on the validation part: {said}" in path.read_text()
 
 
 def test_a_swapped_file_is_not_vouched_for(tmp_path):
