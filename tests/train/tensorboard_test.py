@@ -49,6 +49,8 @@ def test_no_epoch_is_there_twice_after_a_training_has_gone_on(tmp_path):
     killed = log.MetricsLog(path, 0, watch=TensorBoard(directory))
     for epoch in (1, 2):
         killed.add(row(epoch))
+    (left,) = directory.iterdir()
+    left.rename(directory / "events.out.tfevents.1000000000.here")  # names tell the second and the machine
     goes_on = log.MetricsLog(path, 1, watch=TensorBoard(directory))
     assert read(directory) == scalars(1)
     for epoch in (2, 3):
