@@ -1,10 +1,41 @@
 """Heart sounds of other people and other devices: what helps a small network that has to judge them.
 
-python -m hsjax.launch --config=configs/robust.py                  embedded synthetic data
-python -m hsjax.launch --config=configs/robust.py:physionet2016    our student for other people, with its int8 file
-python -m hsjax.launch --config=configs/robust.py:ablation         other devices: what each idea brings
-python -m hsjax.launch --config=configs/robust.py:yaseen2018       the same student on the other papers' data, under
-python -m hsjax.launch --config=configs/robust.py:pascal           their protocols and without leaks
+    python -m hsjax.launch --config=configs/robust.py                  embedded synthetic data, 90 s of processor time
+    python -m hsjax.launch --config=configs/robust.py:physionet2016    our student for other people, with its int8 file
+    python -m hsjax.launch --config=configs/robust.py:ablation         other devices: what each idea brings
+    python -m hsjax.launch --config=configs/robust.py:yaseen2018       the same student on the other papers' data, under
+    python -m hsjax.launch --config=configs/robust.py:pascal           their protocols and without leaks
+
+The student is a network along time over 20 mel bands from 20 to 400 Hz, 20 frames a second: 26,658 parameters, where
+Song's has 43,250.
+
+Expected of `physionet2016` (5 minutes on a core that did much else; protocol grouped, seed 0, 569 test recordings of 69
+groups, 95 % intervals by bootstrap over subjects; configs/results/robust-physionet2016.csv), beside Song's student
+distilled with configs/kd.py:physionet2016 on the same recordings:
+
+| | bytes | MAcc, recordings | AUROC, recordings |
+|---|---|---|---|
+| network | - | 0.859 (0.780 to 0.920) | 0.956 (0.904 to 0.984) |
+| int8 file through `predict` | 35,784 | 0.860 (0.782 to 0.922) | 0.955 (0.903 to 0.984) |
+| Song's, int8 file through `predict` | 49,144 | 0.843 (0.746 to 0.909) | 0.932 (0.858 to 0.971) |
+
+The intervals overlap, the networks were not compared in pairs, and it is one seed.
+
+`ablation` trains each idea with the same short budget (3 epochs), windows centred, which takes out a device's linear
+frequency response (Atal 1974, https://doi.org/10.1121/1.1914702); selection on validation, which is of the sub-datasets
+that are trained on:
+
+* balanced: each class of each sub-dataset weighs the same;
+* group_dro: those of high loss weigh more (Sagawa et al. 2020, https://arxiv.org/abs/1911.08731);
+* v_rex: the variance between sub-datasets is a penalty (Krueger et al. 2021, https://arxiv.org/abs/2003.00688);
+* mixup, ensemble (distilled from three of the above), device (another stethoscope, noise of any colour).
+
+    ... --config=configs/robust.py:ablation --workdir=runs/robust-not-centred --config.features.center_window=False
+    ... --config=configs/robust.py:ablation --config.evaluate.aggregation=confidence
+
+are the same without centring, and with windows that count by their confidence (nothing is trained again). It has not
+been run to its end, nor have `yaseen2018` and `pascal`: there is no expected table. Synthetic recordings are of one
+origin, so that the embedded form shows that the program runs, and not what the ideas bring.
 """
 
 from typing import Any
@@ -16,7 +47,6 @@ _COMMAND = "python -m hsjax.launch --config=configs/robust.py"
 
 # Convolutions along time over all bands: quick to train, where depthwise-separable ones take ten times as long.
 _STUDENT: dict[str, Any] = {"model": "sarkhel-conv1d", "options": {"widths": (32, 48, 64)}}
-_TEACHER: dict[str, Any] = {"model": "sarkhel-conv1d"}
 
 # Another stethoscope in another room: an equaliser with a low-pass, and noise of any colour.
 _DEVICE = {
@@ -91,21 +121,13 @@ def _embedded(config) -> None:
 def _other_people(config) -> None:
     """Devices are known, people are not: windows as they are, classes balanced."""
     config.data.name = "physionet2016"
-    common = {"class_weighting": "balanced", "average": True, "constants": {"ema_decay": 0.99}}
-    quantised = {"learning_rate": 1e-4, "warmup_fraction": 0.0}
     config.stages = {
-        "teacher": base_config.train_stage(**_TEACHER, **common, epochs=6),
-        "student": base_config.train_stage(**_STUDENT, **common, epochs=8),
-        "kd": base_config.train_stage(
-            **_STUDENT, **common, epochs=8, objective="distil", teacher="teacher", temperature=2.0, alpha=0.3
+        "student": base_config.train_stage(
+            **_STUDENT, class_weighting="balanced", average=True, constants={"ema_decay": 0.99}, epochs=8
         ),
-        "kd_int8": base_config.train_stage(
-            **_STUDENT, class_weighting="balanced", begin="kd", epochs=1, quantise={"weights": 8}, optimizer=quantised
-        ),
-        "export": base_config.export_stage(models=("kd", "kd_int8"), variants=_VARIANTS),
+        "export": base_config.export_stage(models=("student",), variants=_VARIANTS),
     }
-    config.pipeline = ("teacher", "student", "kd", "kd_int8", "export")
-    config.evaluate.differences = ("kd - student", "student - teacher")
+    config.pipeline = ("student", "export")
 
 
 def _other_devices(config) -> None:
