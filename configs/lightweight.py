@@ -8,8 +8,9 @@ classes in Yaseen's recordings, as log-mel spectrograms, and become small ONNX f
     python -m hsjax.launch --config=configs/lightweight.py:three         three networks, split at random, three seeds
     python -m hsjax.launch --config=configs/lightweight.py:paper         three networks, both protocols, 100 epochs
 
-An epoch on one quiet core takes 6 to 10 s (MobileNetV3-Small), 5 to 9 s (SqueezeNet) and a minute (EfficientNetV2-S),
-compiling 1, 0.3 and 4 minutes.
+An epoch on one quiet core takes 6 to 10 s (MobileNetV3-Small), 5 to 9 s (SqueezeNet) and a minute (EfficientNetV2-S), the
+first one a minute more for the compiler. The embedded form took 133 s of processor time with all blocks of
+MobileNetV3-Small; with the five that it has now it has not been timed on a quiet machine.
 
 Measured (configs/results/lightweight-yaseen2018.csv): protocol `paper`, seed 0, accuracy of 80 test files of 39 groups,
 with 95 % intervals over groups; beside it the paper's of 100 files, from ImageNet weights, and its sizes in MiB.
@@ -38,9 +39,9 @@ Differences from the paper: 802 of the 1000 files are at hand. No ImageNet weigh
 constant output at its learning rate of 1e-3 (three seeds of three; 3e-4 here), and MobileNetV3-Small, whose batch norms
 keep .99 of their running statistics in a step, is still at chance on validation when its patience of 10 epochs ends it
 (two seeds of two; .9 here, and no patience: .81 after two epochs). Both warm up. It gives no constants of its
-augmentation; ours are below. Of its "zero mean and unit
-variance" and the peak of its code, the peak. With 65 bins of the spectrum 2 of its 128 mel bands are empty. Its tests
-of file sizes have no variance to test and are left out; its p-values of accuracy do not follow from its counts.
+augmentation; ours are below. Of its "zero mean and unit variance" and the peak of its code, the peak. With 65 bins of
+the spectrum 2 of its 128 mel bands are empty. Its tests of file sizes have no variance to test and are left out; its
+p-values of accuracy do not follow from its counts.
 """
 
 from typing import Any
