@@ -8,8 +8,8 @@ classes in Yaseen's recordings, as log-mel spectrograms, and become small ONNX f
     python -m hsjax.launch --config=configs/lightweight.py:three         three networks, split at random, three seeds
     python -m hsjax.launch --config=configs/lightweight.py:paper         three networks, both protocols, 100 epochs
 
-An epoch on one quiet core takes 6 to 10 s (MobileNetV3-Small), 5 to 9 s (SqueezeNet) and a minute (EfficientNetV2-S), the
-first one a minute more for the compiler. The embedded form took 133 s of processor time with all blocks of
+An epoch on one quiet core takes 6 to 10 s (MobileNetV3-Small), 5 to 9 s (SqueezeNet) and a minute (EfficientNetV2-S),
+the first one up to a minute more for the compiler. The embedded form took 133 s of processor time with all blocks of
 MobileNetV3-Small; with the five that it has now it has not been timed on a quiet machine.
 
 Measured (configs/results/lightweight-yaseen2018.csv): protocol `paper`, seed 0, accuracy of 80 test files of 39 groups,
