@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 from hsjax.config import ConfigDict, Viewer, choice
 from hsjax.experiment.context import Context, Training
@@ -32,6 +32,7 @@ def check(config: ConfigDict) -> None:
             weights_and_biases.check()
 
 
+@runtime_checkable  # tests check types as they run
 class _Open(Protocol):
     """A training's log with one of the viewers."""
 
@@ -60,7 +61,7 @@ class Watching:
         for one in self._open.pop(training, ()):
             one.close(failed)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Watching":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
