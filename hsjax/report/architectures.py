@@ -34,7 +34,9 @@ def section(run: Run) -> html.Section | None:
             for layer in one["layers"]
         ]  # fmt: skip
         header = ["layer", "type", "output", "parameters", "multiply-accumulates"]
-        tables.append(html.details(f"Layers of {one['model']} as a table", html.table(title, header, rows)))
+        tables.append(
+            html.details(f"Layers of {one['model']} as a table", html.table(caption(run, title), header, rows))
+        )
     content: list[Content] = [html.paragraph(_WORDS), html.folded_gallery("Networks", pictures), *tables]
     return html.Section("networks", "Networks layer by layer", content)
 
