@@ -71,7 +71,7 @@ def _origin(run: pathlib.Path, rows: Sequence[ResultRow]) -> dict[str, Any]:
         "recordings": _json(described)["recordings"] if described.is_file() else None,
         "protocols": protocols,
         "seeds": seeds,
-        "epochs": {folder.name: one["stage.epochs"] for folder, one in settings.items()},
+        "epochs": {folder.name: one["stage.epochs"] for folder, one in settings.items() if "stage.epochs" in one},
         "training_seconds": _seconds(folders),
         "cores": os.cpu_count(),
         "backend": _of_all(settings.values(), "backend"),
@@ -81,8 +81,8 @@ def _origin(run: pathlib.Path, rows: Sequence[ResultRow]) -> dict[str, Any]:
 
 
 def _of_all(settings: Iterable[dict[str, Any]], key: str) -> list[str]:
-    """Every value that the stages were trained under."""
-    return sorted({one[key] for one in settings})
+    """Every value that the stages were trained under; models of scikit-learn have none."""
+    return sorted({one[key] for one in settings if key in one})
 
 
 def _seconds(folders: Iterable[pathlib.Path]) -> dict[str, float]:

@@ -30,6 +30,10 @@ def run(tmp_path):
     # A second seed has been begun, and is not in the tables.
     for seed in ("0", "1"):
         add_stage(tmp_path / "stages" / "paper" / seed / "student")
+    # A model of scikit-learn.
+    classical = tmp_path / "stages" / "paper" / "0" / "majority"
+    classical.mkdir()
+    (classical / "settings.json").write_text(json.dumps({"hsjax": "0.1.0", "stage.model": "majority"}))
     return tmp_path
 
 
