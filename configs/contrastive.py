@@ -21,9 +21,8 @@ of features and report, one thread of two busy cores:
 | distilled | 448,129 (5,838,465) | .906 (.907) | .917, .872 to .951 (.915) |
 | student | 448,129 (5,838,465) | .739 (.820) | .762, .704 to .814 (.864) |
 
-299 of these test recordings are of a group that was trained on, although the paper says that patients are disjoint; of
-the other 43, 7 of them normal, the three order .62, .64 and .59 of all pairs. Nobody has run `grouped`, `:paper`, or
-more than one seed.
+299 of these test recordings are of a group that was trained on, although the paper says that patients are disjoint:
+the figures say nothing of new people. Nobody has run `grouped`, `:paper`, or more than one seed.
 
 Differences from the paper: SpecAugment's widths are not in it (here up to 10 of 50 bands, twice, and 280 of 2,805
 frames, five times), nor is the positive weight (here both classes weigh the same).

@@ -29,10 +29,9 @@ Protocol `paper` draws 70/20/10 % of the recordings at random by class: here 80 
 five folds (normal sounds have but 6 sources): each source is tested once, and the mean over folds is shown. Nobody has
 run it with these settings, nor a second seed.
 
-The int8 files are `onnx-int8-dynamic-all`, convolutions in integers as in the paper (but with a scale per channel). For
-a batch of 1, 8 and 16 ONNX Runtime takes on one core, ms of processor time, median of 12 runs: MobileNetV3-Small 2.6,
-4.1, 6.9 as float32, 2.5, 7.6, 14.7 in integers; SqueezeNet 1.7, 7.3, 15.8 and 2.5, 14.3, 29.9: smaller, not faster. As
-`onnx-int8-weights` they are as small and take what they take as float32.
+The int8 files are `onnx-int8-dynamic-all`, convolutions in integers as in the paper, but with a scale per channel;
+`onnx-int8-weights` are as small and computed in float32. Their latencies at batches of 1, 8 and 16 the export stage
+measures; no figures are kept yet.
 
 Differences from the paper: 802 of the 1000 files are at hand. No ImageNet weights are (whoever has them sets
 `--config.stages.NAME.pretrained=FILE`), and from random weights its training fails twice: SqueezeNet stays at a

@@ -53,7 +53,7 @@ from hsjax.types import UserError
 
 _COMMAND = "python -m hsjax.launch --config=configs/robust.py"
 
-# Convolutions along time over all bands: quick to train, where depthwise-separable ones take ten times as long.
+# Convolutions along time over all bands: quicker to train than depthwise-separable ones.
 _STUDENT: dict[str, Any] = {"model": "sarkhel-conv1d", "options": {"widths": (32, 48, 64)}}
 
 # Another stethoscope in another room: an equaliser with a low-pass, and noise of any colour.

@@ -56,8 +56,8 @@ class Aggregation(enum.StrEnum):
     """What the windows of a recording count for in its probabilities, which are a mean over them.
 
     MEAN: all the same. CONFIDENCE: 1 minus the entropy of the window's own probabilities over that of even ones, so
-    that a window of which the network can tell nothing, of noise or a rubbed stethoscope, counts for nothing; where it
-    can tell nothing of any, all count the same.
+    that a window of which the network can tell nothing counts for nothing; where it can tell nothing of any, all count
+    the same.
     """
 
     MEAN = "mean"

@@ -47,7 +47,7 @@ def confusion_matrix(
 
 
 def claims(probabilities: Float[np.ndarray, "n classes"], label: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 3"]:
-    """Per unit one, the classes that it is claimed to be of, and the claims that are right.
+    """Of each unit three counts: itself (1), the classes that it is claimed to be of, and the claims that are right.
 
     A class is claimed where its probability is above 0.5, as Keras decides for its metrics `Precision` and `Recall`:
     a unit may be claimed by none.

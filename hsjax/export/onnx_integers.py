@@ -24,8 +24,7 @@ def int8_weights(model: bytes) -> bytes:
     """Weights of convolutions and products int8 with a scale per channel, for a quarter of the size.
 
     They are made float32 again when the file is loaded: time and memory are a float32 file's, and no activation is
-    rounded. Not by DequantizeLinear, which ONNX Runtime (1.31) computes anew in every run: MobileNetV3-Small took 32
-    instead of 7 ms for a batch of 16.
+    rounded. Not by DequantizeLinear, which ONNX Runtime (1.31) computes anew in every run.
 
     Args:
       model: content of a float32 file.
@@ -47,8 +46,8 @@ def int8_weights(model: bytes) -> bytes:
 def int8_dynamic(model: bytes) -> bytes:
     """Convolutions and products in integers: weights uint8, activations uint8 with the range that they have in a batch.
 
-    Convolutions in groups (depthwise ones) are stored like these and computed in float32: of those ONNX Runtime makes
-    one small product a channel, and MobileNetV3-Small takes 55 instead of 15 ms for a batch of 16 (float32: 7).
+    Convolutions in groups (depthwise ones) are stored as integers, too, and computed in float32: ONNX Runtime (1.31)
+    would make one small product a channel of each, which takes several times as long.
 
     Args:
       model: content of a float32 file for any batch.

@@ -44,7 +44,8 @@ TERMS = {
     "macro": "a metric computed for each class in turn, and averaged over the classes.",
     "micro precision, recall": "a class is claimed where its probability is above 0.5: the part of all claims that is "
     "right, and of all units the part that is rightly claimed. Keras's Precision and Recall, which papers print.",
-    "segment, recording": "a segment is one window; a recording is judged by the mean probability of its windows.",
+    "segment, recording": "a segment is one window; a recording is judged by the mean probability of its windows, "
+    "in which all count the same, or as config.evaluate.aggregation says.",
     "at 0.5": "decided for the likelier class, as papers do. Other figures are decided at the threshold that is best "
     "for MAcc on validation data.",
     "interval": "below or beside a figure: 95 % bootstrap interval, drawn over groups of recordings that belong "
