@@ -1,6 +1,6 @@
 """Checks that stop a run before any work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ml_collections import ConfigDict
 
@@ -21,9 +21,9 @@ def differences(config: ConfigDict) -> list[tuple[str, str]]:
     return [(a.strip(), b.strip()) for a, _, b in (pair.partition(" - ") for pair in config.evaluate.differences)]
 
 
-def averages(config: ConfigDict) -> dict[str, tuple[str, ...]]:
+def averages(entries: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The stages of each of `config.evaluate.averages`, written `name = a + b`, by name."""
-    parted = (entry.partition("=") for entry in config.evaluate.averages)
+    parted = (entry.partition("=") for entry in entries)
     return {name.strip(): tuple(stage.strip() for stage in of.split("+")) for name, _, of in parted}
 
 
@@ -151,7 +151,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.evaluate.differences has {text!r}; want 'a - b', both train stages in config.pipeline"
         elif any(_stage_of(name) in learning_alone for name in pair):
             yield f"config.evaluate.differences has {' - '.join(pair)!r}, of which one learns no classes; leave it out"
-    for average, of in averages(config).items():
+    for average, of in averages(config.evaluate.averages).items():
         lacking = [name for name in of if name not in (*trained, *fitted) or _stage_of(name) in learning_alone]
         if lacking or not average or average in config.stages:
             text = f"{average} = {' + '.join(of)}"

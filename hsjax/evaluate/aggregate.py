@@ -23,16 +23,12 @@ def recordings(segments: Predictions, rule: Aggregation = Aggregation.MEAN) -> P
     """
     if segments.unit != "segment":
         raise ValueError(f"only segments aggregate to recordings, not unit {segments.unit!r}")
-    ids, first, index = np.unique(segments.recording, return_index=True, return_inverse=True)
+    ids, first, index, size = np.unique(segments.recording, return_index=True, return_inverse=True, return_counts=True)
     label, group = segments.label[first], segments.group[first]
     if (label[index] != segments.label).any() or (group[index] != segments.group).any():
         raise ValueError("the segments of one recording must share its label and group")
-    weight = aggregation.weights(segments.probabilities, rule)
-    # Where none counts for anything, all count the same.
-    sums = np.bincount(index, weight, len(ids))
-    weight = np.where(sums[index] > 0, weight, 1.0)
-    total, sums = np.zeros((len(ids), segments.probabilities.shape[1])), np.bincount(index, weight, len(ids))
-    np.add.at(total, index, weight[:, None] * segments.probabilities)
+    together = segments.probabilities[np.argsort(index, kind="stable")]
+    windows = np.split(together, np.cumsum(size)[:-1])
     return dataclasses.replace(
         segments,
         unit="recording",
@@ -40,5 +36,5 @@ def recordings(segments: Predictions, rule: Aggregation = Aggregation.MEAN) -> P
         start=np.zeros(len(ids)),
         group=group,
         label=label,
-        probabilities=(total / sums[:, None]).astype(segments.probabilities.dtype),
+        probabilities=np.stack([aggregation.over_windows(one, rule) for one in windows]),
     )

@@ -149,7 +149,7 @@ def _averages(context: Context, decided: list[Decided]) -> list[ResultRow]:
             models.setdefault(place, {})[key.stage] = one
     return [
         row
-        for name, stages in run_config.averages(context.config).items()
+        for name, stages in run_config.averages(context.config.evaluate.averages).items()
         for by_stage in models.values()
         for row in evaluate.average(
             [by_stage[stage] for stage in stages],

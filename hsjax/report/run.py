@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hsjax.config import averages
 from hsjax.evaluate.rows import DIFFERENCE
 from hsjax.report import members
 from hsjax.types import CurveRow, ErrorRow, Predictions, ResultRow, RunKey
@@ -312,9 +313,7 @@ class Run:
     @functools.cached_property
     def combined(self) -> set[str]:
         """Names of differences between stages and of means over several: what rows can be of beside single stages."""
-        named = {row.stage for row in self.differences}
-        averages = (entry.partition("=")[0].strip() for entry in self.config["evaluate"]["averages"])
-        return named | set(averages)
+        return {row.stage for row in self.differences} | set(averages(self.config["evaluate"]["averages"]))
 
     def of_combined(self, name: str, protocol: str, unit: str, metric: str) -> list[ResultRow]:
         """Rows of one figure of a difference or mean, that over all seeds first."""

@@ -6,16 +6,11 @@ import sys
 import jax
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from hsjax.export import onnx as to_onnx
 from hsjax.export import onnx_forms, tflite
-
-RNG = np.random.default_rng(0)
-KERNEL = (RNG.normal(size=(3, 3, 2, 5)) * [0.01, 0.1, 1, 10, 100]).astype(np.float32)
-WEIGHTS = RNG.normal(size=(5, 3)).astype(np.float32)
-MAPS = RNG.normal(size=(24, 6, 8, 2)).astype(np.float32)
+from tests.export.onnx_files import KERNEL, MAPS, WEIGHTS, constants, run, signal_to_noise
 
 
 def network(x):
@@ -28,19 +23,6 @@ def float32():
     return to_onnx.from_tflite(tflite.float32(network, (1, 6, 8, 2)))
 
 
-def run(model, x):
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"input": x})[0]
-
-
-def constants(model):
-    return {c.name: onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(model).graph.initializer}
-
-
-def signal_to_noise(model):
-    want = np.asarray(network(MAPS), np.float64)
-    return 10 * np.log10(np.square(want).sum() / np.square(run(model, MAPS) - want).sum())
-
-
 def test_half_precision_rounds_weights_and_nothing_else(float32):
     halves = constants(onnx_forms.float16(float32))
     for name, values in constants(float32).items():
@@ -48,7 +30,7 @@ def test_half_precision_rounds_weights_and_nothing_else(float32):
             np.testing.assert_array_equal(halves[f"{name}_half"], values.astype(np.float16))
         else:
             np.testing.assert_array_equal(halves[name], values)
-    assert signal_to_noise(onnx_forms.float16(float32)) > 60  # ten bits
+    assert signal_to_noise(onnx_forms.float16(float32), network) > 60  # ten bits
 
 
 def test_what_half_precision_cannot_hold_stays_float32():
@@ -63,7 +45,7 @@ def test_static_int8_has_a_scale_per_channel(float32):
     static = onnx_forms.int8_static(float32, MAPS)
     scales = [values for name, values in constants(static).items() if name.endswith("_scale") and values.shape == (5,)]
     np.testing.assert_allclose(scales[0], np.abs(KERNEL).max(axis=(0, 1, 2)) / 127, rtol=1e-5)
-    assert signal_to_noise(static) > 30
+    assert signal_to_noise(static, network) > 30
     assert run(static, MAPS[:7]).shape == (7, 3)
 
 
@@ -72,7 +54,7 @@ def test_dynamic_int8_leaves_convolutions_alone(float32):
     operators = [node.op_type for node in onnx.load_from_string(dynamic).graph.node]
     assert "Conv" in operators
     assert "MatMulInteger" in operators
-    assert signal_to_noise(dynamic) > 30
+    assert signal_to_noise(dynamic, network) > 30
     assert run(dynamic, MAPS[:7]).shape == (7, 3)
 
 

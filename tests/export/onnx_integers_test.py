@@ -12,14 +12,11 @@ import pytest
 from hsjax.export import onnx as to_onnx
 from hsjax.export import onnx_integers, tflite
 from hsjax.export.gate import contents
+from tests.export.onnx_files import KERNEL, MAPS, WEIGHTS, constants, run, signal_to_noise
 
-RNG = np.random.default_rng(0)
-# Channels of which the largest weights are 10,000 times as large as those of the smallest.
-KERNEL = (RNG.normal(size=(3, 3, 2, 5)) * [0.01, 0.1, 1, 10, 100]).astype(np.float32)
+RNG = np.random.default_rng(1)
 DEPTHWISE = RNG.normal(size=(3, 3, 1, 5)).astype(np.float32)
 BIAS = RNG.normal(size=5).astype(np.float32)
-WEIGHTS = RNG.normal(size=(5, 3)).astype(np.float32)
-MAPS = RNG.normal(size=(24, 6, 8, 2)).astype(np.float32)
 FORMS = {"dynamic": onnx_integers.int8_dynamic, "weights": onnx_integers.int8_weights}
 
 
@@ -40,23 +37,10 @@ def float32():
     return to_onnx.from_tflite(tflite.float32(network, (1, 6, 8, 2)))
 
 
-def run(model, x):
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"input": x})[0]
-
-
-def signal_to_noise(model):
-    want = np.asarray(network(MAPS), np.float64)
-    return 10 * np.log10(np.square(want).sum() / np.square(run(model, MAPS) - want).sum())
-
-
 def on_steps(values, axes):
     """On 255 steps around 0, by float64."""
     step = np.abs(values.astype(np.float64)).max(axis=axes, keepdims=True) / 127
     return np.rint(values / step) * step
-
-
-def constants(model):
-    return {c.name: onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(model).graph.initializer}
 
 
 def operators(model):
@@ -99,7 +83,7 @@ def test_depthwise_convolutions_are_stored_in_integers_and_computed_in_float32(f
 @pytest.mark.parametrize("form", FORMS)
 def test_little_is_lost_and_any_batch_taken(float32, form):
     content = FORMS[form](float32)
-    assert signal_to_noise(content) > 30
+    assert signal_to_noise(content, network) > 30
     assert run(content, MAPS[:7]).shape == (7, 3)
 
 
