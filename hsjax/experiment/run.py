@@ -7,6 +7,7 @@ from hsjax import config as run_config
 from hsjax import train
 from hsjax.config import ConfigDict, StageKind
 from hsjax.experiment import (
+    checks,
     closing,
     explain_stage,
     export_stage,
@@ -35,7 +36,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
     """
     run_config.validate(config)
     context = Context(config, workdir, published)
-    context.check()
+    checks.settings(context)
     exporting = run_config.stages(config, StageKind.EXPORT)
     for name, stage in exporting.items():
         export_stage.check(name, stage)
@@ -60,7 +61,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, published: pathlib.Path | Non
 
 def _prepare(context: Context) -> None:
     """Stop for what the data or the folder forbids before any work is done."""
-    context.check_classes()
+    checks.classes(context)
     if context.dataset.quarantined:
         terminal.note(f"{len(context.dataset.quarantined)} files of {context.dataset.name} are in quarantine")
     made = (

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from hsjax import config as run_config
+from hsjax.experiment import checks
 from hsjax.experiment.context import Context
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -26,7 +27,7 @@ def kd():
 def test_every_variant_can_be_built(kd, variant, tmp_path):
     config = kd.get_config(variant)
     run_config.validate(config)
-    Context(config, tmp_path).check()
+    checks.settings(Context(config, tmp_path))
 
 
 def test_every_published_stage_is_trained(kd):
